@@ -1,0 +1,241 @@
+//! How a unit starts: space in the log is reserved, the partitions are locked in order, and every
+//! key is hot or known to be absent before a handler runs.
+
+use std::sync::{Arc, MutexGuard};
+
+use smallvec::SmallVec;
+
+use crate::error::{Error, Result};
+use crate::log::{Reservation, Reserve, SpaceClass};
+use crate::snapshot::part_set::PartSet;
+use crate::types::{KeyspaceId, Lsn, Position};
+
+use super::core::Core;
+use super::shard::Shard;
+use super::unit::{Key, Unit};
+
+/// What a unit is about to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Intent {
+    /// Whether it may change something.
+    pub write: bool,
+    /// Whether it frees space, and so may use the log's reserve when the disk is full.
+    pub frees: bool,
+    /// Upper bound of its frame's payload, in bytes, without the values that it copies (D6).
+    pub frame_bytes: u64,
+    /// How often a value as large as those of its keys may go to the frame (COPY, RENAME, BITOP).
+    pub copies_count: u32,
+    /// Wall time of the unit in milliseconds, from [`super::Engine::now_ms`].
+    pub now_ms: u64,
+}
+
+impl Intent {
+    /// A unit that only reads.
+    pub fn read(now_ms: u64) -> Intent {
+        Intent { write: false, frees: false, frame_bytes: 0, copies_count: 0, now_ms }
+    }
+
+    /// A unit that writes a frame of at most `frame_bytes`.
+    pub fn write(now_ms: u64, frame_bytes: u64) -> Intent {
+        Intent { write: true, frees: false, frame_bytes, copies_count: 0, now_ms }
+    }
+}
+
+/// What came of the attempt.
+pub enum Begin<'e> {
+    /// The partitions are locked; run.
+    Ready(Unit<'e>),
+    /// Some keys are cold: fetch them, then begin again.
+    Cold(ColdFetch),
+    /// The queue of unwritten frames is full: wait until the log has advanced, then begin again.
+    Wait,
+    /// The unit may not run; nothing was changed.
+    Refused(Error),
+}
+
+/// Cold keys of a unit, with the parts that were current when they were missed.
+pub struct ColdFetch {
+    pub(super) keys: Vec<ColdKey>,
+}
+
+impl ColdFetch {
+    /// How many keys there are.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// One key to be fetched.
+pub(super) struct ColdKey {
+    pub keyspace: KeyspaceId,
+    pub position: Position,
+    pub key: Box<[u8]>,
+    pub parts: Arc<PartSet>,
+    /// The partition's departures at the time of the miss: a load is void when something left
+    /// since.
+    pub departures: u64,
+}
+
+/// What the log says to a unit that wants to start.
+enum Admission<'e> {
+    /// It writes nothing.
+    Free,
+    Granted(Reservation<'e>),
+    Wait,
+    Refused(Error),
+}
+
+/// Locked shards in ascending order.
+pub(super) type Guards<'e> = SmallVec<[(usize, MutexGuard<'e, Shard>); 1]>;
+
+impl Core {
+    /// Locks the shards of `keys` and starts a unit on them.
+    pub fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
+        self.start(keys, &intent, false)
+    }
+
+    /// Locks every shard and starts a unit on the whole keyspace; `keys` are those it will touch.
+    pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
+        self.start(keys, &intent, true)
+    }
+
+    fn start<'e>(&'e self, keys: &[Key<'_>], intent: &Intent, all: bool) -> Begin<'e> {
+        let mut frame_bytes = intent.frame_bytes;
+        if intent.write {
+            // A key past its deadline is removed in the same frame, before it is written (D13).
+            let removals = keys.iter().map(|key| key.bytes.len() as u64);
+            frame_bytes += removals.sum::<u64>();
+        }
+        let mut value_bytes = 0;
+        loop {
+            let room = match self.admit(intent, frame_bytes.saturating_add(value_bytes)) {
+                Admission::Free => None,
+                Admission::Granted(room) => Some(room),
+                Admission::Wait => return Begin::Wait,
+                Admission::Refused(error) => return Begin::Refused(error),
+            };
+            let mut guards = Guards::new();
+            let locked = match all {
+                true => self.lock_all(&mut guards),
+                false => self.lock_shards(keys, &mut guards),
+            };
+            if let Err(error) = locked {
+                return Begin::Refused(error);
+            }
+            if let Some(fetch) = self.cold_keys(keys, &guards) {
+                return Begin::Cold(fetch);
+            }
+            if intent.write && intent.copies_count > 0 {
+                // What the unit itself writes before it copies is within its own bytes.
+                let values = self.value_bytes(keys, &guards);
+                let again = u64::from(intent.copies_count - 1);
+                let needed = values.saturating_add(again.saturating_mul(values + frame_bytes));
+                if needed > value_bytes {
+                    // Room is reserved before the locks are taken, so both are taken anew.
+                    value_bytes = needed;
+                    continue;
+                }
+            }
+            let first = if all { None } else { keys.first() };
+            return Begin::Ready(Unit::new(self, guards, intent.now_ms, room, first));
+        }
+    }
+
+    /// What must be fetched before a handler may look at `keys`, whose shards are locked.
+    fn cold_keys(&self, keys: &[Key<'_>], guards: &Guards<'_>) -> Option<ColdFetch> {
+        let mut cold = Vec::new();
+        for key in keys {
+            self.locked(key, guards).note_if_cold(key, &mut cold);
+        }
+        (!cold.is_empty()).then_some(ColdFetch { keys: cold })
+    }
+
+    /// Length of the values of `keys` together.
+    fn value_bytes(&self, keys: &[Key<'_>], guards: &Guards<'_>) -> u64 {
+        let each = keys.iter().map(|key| {
+            let shard = self.locked(key, guards);
+            let keyspace = shard.databases.keyspace(key.db);
+            let entry = shard.partition.find(keyspace, key.position, key.bytes);
+            let value = entry.and_then(|entry| entry.value());
+            value.map_or(0, |value| value.len())
+        });
+        each.sum()
+    }
+
+    /// The shard of a key among those that are locked.
+    fn locked<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> &'g Shard {
+        if let [(_, shard)] = guards.as_slice() {
+            return shard;
+        }
+        let wanted = self.shard_of(key.position);
+        let found = guards.binary_search_by_key(&wanted, |(index, _)| *index);
+        &guards[found.expect("the shards of all keys are locked")].1
+    }
+
+    /// Refuses a write before anything changed when the log cannot take its frame (D5, D6).
+    fn admit(&self, intent: &Intent, frame_bytes: u64) -> Admission<'_> {
+        if !intent.write {
+            return Admission::Free;
+        }
+        let class = if intent.frees { SpaceClass::Frees } else { SpaceClass::Normal };
+        match self.reserve(frame_bytes, class) {
+            Reserve::Granted(room) => Admission::Granted(room),
+            Reserve::Wait => Admission::Wait,
+            Reserve::Full => Admission::Refused(match self.log.poisoned() {
+                Some(reason) => Error::Poisoned { reason: reason.into() },
+                None => Error::DiskFull,
+            }),
+        }
+    }
+
+    /// As [`crate::log::Log::reserve`]; without background threads what it would wait for is done
+    /// here.
+    fn reserve(&self, frame_bytes: u64, class: SpaceClass) -> Reserve<'_> {
+        let reserve = self.log.reserve(frame_bytes, class);
+        if self.options.background || matches!(reserve, Reserve::Granted(_)) {
+            return reserve;
+        }
+        // A failure shows in the second answer: the log is full then, or has stopped.
+        let _ = self.log.commit(true).and_then(|_| self.log.prepare_ahead());
+        self.log.reserve(frame_bytes, class)
+    }
+
+    fn lock_shards<'e>(&'e self, keys: &[Key<'_>], guards: &mut Guards<'e>) -> Result<()> {
+        if let [key] = keys {
+            let index = self.shard_of(key.position);
+            guards.push((index, self.lock(index)?));
+            return Ok(());
+        }
+        let mut indexes: SmallVec<[usize; 16]> =
+            keys.iter().map(|key| self.shard_of(key.position)).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        for index in indexes {
+            guards.push((index, self.lock(index)?));
+        }
+        Ok(())
+    }
+
+    fn lock_all<'e>(&'e self, guards: &mut Guards<'e>) -> Result<()> {
+        for index in 0..self.shards.len() {
+            guards.push((index, self.lock(index)?));
+        }
+        Ok(())
+    }
+
+    /// One shard; an error when a panic under its lock has poisoned the engine (D5).
+    pub(super) fn lock(&self, index: usize) -> Result<MutexGuard<'_, Shard>> {
+        self.shards[index].0.lock().map_err(|_| Error::Poisoned {
+            reason: "a panic interrupted a change in memory; reopen the database".into(),
+        })
+    }
+}
+
+/// What a finished unit has seen and done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Highest LSN that its replies reveal; they wait until it is durable (D2).
+    pub observed: Lsn,
+    /// Whether it wrote a frame.
+    pub wrote: bool,
+}

@@ -1,0 +1,245 @@
+//! Checkpoints: dirty entries become one new part, and the log before them may go.
+//!
+//! The capture is fuzzy between keys: every row carries the LSN to which it is current, and
+//! recovery replays only what is newer. Nothing is stopped; a lock is held for a bounded number of
+//! entries.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard};
+
+use crate::error::Result;
+use crate::keyspace::capture::{Capture, CapturedValue};
+use crate::snapshot::block_cache::BlockCache;
+use crate::snapshot::manifest::ManifestStore;
+use crate::snapshot::part_reader::PartReader;
+use crate::snapshot::part_set::PartSet;
+use crate::snapshot::part_writer::PartWriter;
+use crate::snapshot::{Manifest, PartMeta, RowKey, RowValue, SlotCount};
+use crate::types::{KeyspaceId, Lsn};
+
+use super::core::Core;
+use super::stats::add;
+
+/// Bytes that one lock hold may capture.
+const CAPTURE_BYTES: usize = 64 << 10;
+/// Pending keys that one lock hold may list.
+const PENDING_KEYS: usize = 256;
+
+/// The installed snapshot and what the next one builds on. Its mutex makes checkpoints and
+/// compactions take turns.
+pub struct Snapshots {
+    pub store: ManifestStore,
+    pub parts: Arc<PartSet>,
+    /// Open parts that only the previous MANIFEST names: it stays usable until the next is
+    /// installed.
+    pub previous_parts: Arc<PartSet>,
+    pub cache: Arc<BlockCache>,
+    pub next_part_id: u64,
+}
+
+impl Snapshots {
+    /// The installed MANIFEST.
+    pub fn manifest(&self) -> &Manifest {
+        self.store.current().expect("recovery has installed one")
+    }
+}
+
+/// What a capture has put into the new part.
+#[derive(Default)]
+struct Captured {
+    part: Option<PartMeta>,
+    max_lsn: Lsn,
+}
+
+impl Core {
+    /// Writes all dirty entries into a new part and installs it.
+    pub fn checkpoint(&self) -> Result<()> {
+        let mut snapshots = self.lock_snapshots()?;
+        let started_us = self.clock.monotonic_us();
+        self.stats.checkpoint_running.store(1, Relaxed);
+        let result = self.checkpoint_locked(&mut snapshots);
+        self.stats.checkpoint_running.store(0, Relaxed);
+        if let Err(error) = &result {
+            self.stats.count_failure(error);
+            if snapshots.store.is_poisoned() {
+                // Nobody knows which MANIFEST a restart would find (D5).
+                self.log.stop(&error.to_string());
+            }
+        } else {
+            add(&self.stats.checkpoints);
+            let took_us = self.clock.monotonic_us().saturating_sub(started_us);
+            self.stats.last_checkpoint_took_us.store(took_us, Relaxed);
+            self.stats.last_checkpoint_ms.store(self.now_ms(), Relaxed);
+        }
+        result
+    }
+
+    fn checkpoint_locked(&self, snapshots: &mut Snapshots) -> Result<()> {
+        self.resolve_pending()?;
+        // Whatever has an LSN up to here was applied under its shard's lock before that shard is
+        // captured, so the part holds it (or something newer).
+        let cut = self.log.last_lsn();
+        if cut < snapshots.manifest().log_start_lsn {
+            return Ok(());
+        }
+        let logged = self.log.stats().frame_bytes;
+        self.each_shard(|shard| shard.partition.begin_capture())?;
+        let installed = self.capture_and_install(snapshots, cut);
+        self.end_capture(installed.is_ok())?;
+        if installed.is_ok() {
+            self.stats.checkpoint_at_bytes.store(logged, Relaxed);
+            self.stats.replayed_bytes.store(0, Relaxed);
+        }
+        installed
+    }
+
+    fn end_capture(&self, installed: bool) -> Result<()> {
+        for index in 0..self.shards.len() {
+            while self.lock(index)?.partition.end_capture(installed) {}
+        }
+        Ok(())
+    }
+
+    fn capture_and_install(&self, snapshots: &mut Snapshots, cut: Lsn) -> Result<()> {
+        let captured = self.capture(snapshots)?;
+        let databases = self.lock(0)?.databases.clone();
+        // The MANIFEST may only name what the log can prove, at every durability level (D4).
+        self.wait_durable(captured.max_lsn.max(databases.lsn()).max(cut))?;
+        let mut next = snapshots.manifest().clone();
+        next.databases = databases.to_manifest();
+        next.log_start_lsn = cut + 1;
+        next.parts.extend(captured.part);
+        self.install(snapshots, next)
+    }
+
+    /// Makes `next` the MANIFEST and its parts the set that is asked for cold keys. What only the
+    /// MANIFEST before the previous one needed is given back.
+    pub(super) fn install(&self, snapshots: &mut Snapshots, mut next: Manifest) -> Result<()> {
+        next.durable_lsn = self.log.durable_lsn();
+        next.wall_ms = self.now_ms();
+        next.next_part_id = snapshots.next_part_id;
+        let parts = Arc::new(self.open_parts(snapshots, &next)?);
+        snapshots.store.install(next)?;
+        let kept = snapshots.store.kept_parts();
+        snapshots.previous_parts.retire_all_but(|id| kept.contains(&id));
+        snapshots.previous_parts = std::mem::replace(&mut snapshots.parts, parts);
+        self.each_shard(|shard| shard.parts = snapshots.parts.clone())?;
+        self.log.release_before(snapshots.store.log_needed_from().unwrap_or(0))
+    }
+
+    /// The parts that `next` names: those that are open already, and the new ones.
+    fn open_parts(&self, snapshots: &Snapshots, next: &Manifest) -> Result<PartSet> {
+        let open = |meta: &PartMeta| {
+            let known = snapshots.parts.parts().iter().find(|part| part.meta().id == meta.id);
+            if let Some(known) = known {
+                return Ok(known.clone());
+            }
+            let cache = Some(snapshots.cache.clone());
+            PartReader::open(&self.storage, next.database, meta, cache).map(Arc::new)
+        };
+        Ok(PartSet::new(next.parts.iter().map(open).collect::<Result<_>>()?))
+    }
+
+    fn capture(&self, snapshots: &mut Snapshots) -> Result<Captured> {
+        let mut keyspaces = BTreeSet::new();
+        self.each_shard(|shard| keyspaces.extend(shard.partition.keyspaces()))?;
+        let mut writer = self.new_part(snapshots)?;
+        let (mut max_lsn, mut counts) = (0, Vec::new());
+        for keyspace in keyspaces {
+            self.capture_keyspace(keyspace, &mut writer, &mut max_lsn, &mut counts)?;
+        }
+        if writer.key_count() == 0 {
+            return Ok(Captured { part: None, max_lsn });
+        }
+        let newest = snapshots.manifest().parts.iter().map(|part| part.run).max();
+        writer.set_counts(counts);
+        let part = writer.finish(newest.unwrap_or(0) + 1)?;
+        Ok(Captured { part: Some(part), max_lsn })
+    }
+
+    /// Starts a part under a fresh id. An id that fails is not used again.
+    pub(super) fn new_part(&self, snapshots: &mut Snapshots) -> Result<PartWriter> {
+        let id = snapshots.next_part_id;
+        snapshots.next_part_id += 1;
+        let database = snapshots.manifest().database;
+        PartWriter::create(self.storage.clone(), database, id, self.now_ms())
+    }
+
+    fn capture_keyspace(
+        &self,
+        keyspace: KeyspaceId,
+        writer: &mut PartWriter,
+        max_lsn: &mut Lsn,
+        counts: &mut Vec<SlotCount>,
+    ) -> Result<()> {
+        let mut capture = Capture::default();
+        for index in 0..self.shards.len() {
+            let mut more = true;
+            while more {
+                capture.clear();
+                more = self.lock(index)?.partition.capture(keyspace, CAPTURE_BYTES, &mut capture);
+                *max_lsn = (*max_lsn).max(capture.max_lsn);
+                write_rows(&capture, writer)?;
+            }
+            counts.extend(self.lock(index)?.partition.changed_counts(keyspace));
+        }
+        *max_lsn = counts.iter().fold(*max_lsn, |max, count| max.max(count.lsn));
+        Ok(())
+    }
+
+    /// Loads the bases of deltas that recovery left pending, so that everything dirty is whole.
+    fn resolve_pending(&self) -> Result<()> {
+        for index in 0..self.shards.len() {
+            loop {
+                let fetch = self.lock(index)?.pending_fetch(PENDING_KEYS);
+                if fetch.keys.is_empty() {
+                    break;
+                }
+                self.fetch_now(fetch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether enough was logged since the last checkpoint, or enough is dirty, or the log needs
+    /// the space back that a checkpoint releases.
+    pub fn checkpoint_due(&self) -> Result<bool> {
+        let logged = self.log.stats().frame_bytes + self.stats.replayed_bytes.load(Relaxed);
+        let since = logged.saturating_sub(self.stats.checkpoint_at_bytes.load(Relaxed));
+        let is_short = since > 0 && self.log.is_full();
+        Ok(is_short || since >= self.options.checkpoint_log_bytes || self.too_much_is_dirty()?)
+    }
+
+    /// Gives up what only the previous MANIFEST needs, so that a full log gets its space back
+    /// without waiting for another checkpoint: the same snapshot is installed once more.
+    pub fn release_previous(&self) -> Result<()> {
+        let mut snapshots = self.lock_snapshots()?;
+        let current = snapshots.manifest().clone();
+        if snapshots.store.log_needed_from() == Some(current.log_start_lsn) {
+            return Ok(());
+        }
+        self.install(&mut snapshots, current)
+    }
+
+    pub(super) fn lock_snapshots(&self) -> Result<MutexGuard<'_, Snapshots>> {
+        self.snapshots.lock().map_err(|_| Core::closed())
+    }
+}
+
+fn write_rows(capture: &Capture, writer: &mut PartWriter) -> Result<()> {
+    for row in capture.rows() {
+        let key = RowKey { keyspace: row.keyspace, position: row.position, key: row.key };
+        let value = match row.value {
+            CapturedValue::Tombstone => RowValue::Tombstone,
+            CapturedValue::String { expire_at_ms, raw, bytes } => {
+                RowValue::String { expire_at_ms, raw, bytes }
+            }
+            CapturedValue::Paged { expire_at_ms, raw, len, generation, pages } => {
+                RowValue::Paged { expire_at_ms, raw, len, generation, pages }
+            }
+        };
+        writer.push(&key, row.lsn, &value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Compaction: neighbouring runs of parts are merged, so that a cold key has few parts to ask, and
+//! what nobody can see any more leaves the disk.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use crate::error::Result;
+use crate::snapshot::merge::{Merge, merge};
+use crate::snapshot::part_reader::PartReader;
+use crate::snapshot::part_set::PartSet;
+
+use super::core::Core;
+use super::stats::add;
+
+/// Outputs of a merge are cut at this size, in bytes.
+const PART_BYTES_MAX: u64 = 1 << 30;
+
+/// Runs that may stand before any merge.
+const RUNS_RELAXED: usize = 4;
+/// Runs at which a merge is due whatever the sizes.
+const RUNS_MAX: usize = 8;
+/// A merge takes in the next older run while it is at most this many times what it has gathered.
+const SIZE_RATIO: u64 = 2;
+
+impl Core {
+    /// Merges the runs that [`plan`] names; whether there were any. Checkpoints go on meanwhile:
+    /// they only add newer runs.
+    pub fn compact(&self) -> Result<bool> {
+        let _turn = self.compacting.lock().map_err(|_| Core::closed())?;
+        let (parts, installed) = {
+            let snapshots = self.lock_snapshots()?;
+            (snapshots.parts.clone(), snapshots.manifest().clone())
+        };
+        let runs = runs(&parts);
+        let sizes: Vec<u64> = runs.iter().map(|(_, bytes)| *bytes).collect();
+        let Some(range) = plan(&sizes) else {
+            return Ok(false);
+        };
+        let bottom = range.end == runs.len();
+        let chosen: Vec<u64> = runs[range].iter().map(|(run, _)| *run).collect();
+        let is_input = |part: &&Arc<PartReader>| chosen.contains(&part.meta().run);
+        let inputs: Vec<_> = parts.parts().iter().filter(is_input).cloned().collect();
+        let merge = Merge {
+            inputs: &inputs,
+            bottom,
+            is_dead: &|keyspace| installed.is_dead(keyspace),
+            part_bytes_max: PART_BYTES_MAX,
+            storage: &self.storage,
+        };
+        self.stats.compaction_running.store(1, Relaxed);
+        let merged = self.merge_and_install(&merge, &chosen);
+        self.stats.compaction_running.store(0, Relaxed);
+        add(if merged.is_ok() { &self.stats.compactions } else { &self.stats.compaction_failures });
+        merged
+    }
+
+    fn merge_and_install(&self, plan: &Merge<'_>, chosen: &[u64]) -> Result<bool> {
+        let mut new_part = || self.new_part(&mut *self.lock_snapshots()?);
+        let mut pace = |_| {
+            // Commands and the log come first: a merge has all the time there is.
+            std::thread::yield_now();
+            match self.closing.load(Acquire) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let Some(outputs) = merge(plan, &mut new_part, &mut pace)? else {
+            return Ok(false);
+        };
+        let mut snapshots = self.lock_snapshots()?;
+        let mut next = snapshots.manifest().clone();
+        next.parts.retain(|part| !chosen.contains(&part.run));
+        next.parts.extend(outputs);
+        self.install(&mut snapshots, next)?;
+        Ok(true)
+    }
+}
+
+/// The runs of the installed snapshot with their bytes, newest first.
+fn runs(parts: &PartSet) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for part in parts.parts() {
+        let meta = part.meta();
+        match runs.last_mut() {
+            Some((run, bytes)) if *run == meta.run => *bytes += meta.file_bytes,
+            _ => runs.push((meta.run, meta.file_bytes)),
+        }
+    }
+    runs
+}
+
+/// Which runs to merge next, as a range of `sizes` (newest first), by the size-tiered rule:
+/// starting from the newest, older runs join while they are not much larger than what has been
+/// gathered.
+pub fn plan(sizes: &[u64]) -> Option<std::ops::Range<usize>> {
+    if sizes.len() <= RUNS_RELAXED {
+        return None;
+    }
+    (0..sizes.len() - 1)
+        .map(|start| start..start + tier_len(&sizes[start..]))
+        .find(|tier| tier.len() > 2)
+        .or_else(|| (sizes.len() >= RUNS_MAX).then(|| 0..tier_len(sizes).max(RUNS_RELAXED)))
+}
+
+fn tier_len(sizes: &[u64]) -> usize {
+    let mut gathered = sizes[0];
+    let mut len = 1;
+    for &size in &sizes[1..] {
+        if size > gathered.saturating_mul(SIZE_RATIO) {
+            break;
+        }
+        gathered += size;
+        len += 1;
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_runs_are_left_alone() {
+        assert_eq!(plan(&[]), None);
+        assert_eq!(plan(&[5, 5, 5, 5]), None);
+    }
+
+    #[test]
+    fn runs_of_one_size_are_merged_and_a_large_old_one_is_not() {
+        assert_eq!(plan(&[5, 5, 5, 5, 1000]), Some(0..4));
+        assert_eq!(plan(&[1, 100, 100, 100, 1000]), Some(1..4));
+    }
+
+    #[test]
+    fn the_number_of_runs_stays_bounded_whatever_the_sizes() {
+        let doubling: Vec<u64> = (0..8).map(|i| 10u64.pow(i)).collect();
+        assert_eq!(plan(&doubling), Some(0..4));
+        let mut sizes = vec![];
+        for flush in [1u64, 7, 3, 100, 2, 2, 50, 1, 9].into_iter().cycle().take(500) {
+            sizes.insert(0, flush);
+            while let Some(range) = plan(&sizes) {
+                let merged = sizes.drain(range.clone()).sum();
+                sizes.insert(range.start, merged);
+            }
+            assert!(sizes.len() < RUNS_MAX);
+        }
+    }
+}

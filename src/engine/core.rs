@@ -1,0 +1,128 @@
+//! What all parts of the engine share: the shards, the log, the parts on disk.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+
+use crate::error::{Error, Result};
+use crate::format::position::Hasher;
+use crate::format::record::Record;
+use crate::io::random::Random;
+use crate::io::{Clock, Storage};
+use crate::keyspace::partition::{Dropped, Garbage};
+use crate::log::{Log, Reservation, Reserve, SpaceClass};
+use crate::options::Options;
+use crate::snapshot::part_set::DueCursors;
+use crate::types::{Lsn, Position, SLOT_COUNT};
+
+use super::checkpoint::Snapshots;
+use super::cold_read::ReadPool;
+use super::shard::Shard;
+use super::stats::Counters;
+
+/// Keeps neighbouring shards out of each other's cache lines.
+#[repr(align(128))]
+pub struct Padded<T>(pub T);
+
+/// Memory that nobody can reach any more. Its only use is to be dropped, away from any lock.
+pub enum Waste {
+    /// Everything of a flushed database in one partition.
+    Keyspace(#[expect(dead_code, reason = "held to be dropped")] Dropped),
+    /// Large values that were overwritten or deleted.
+    Values(#[expect(dead_code, reason = "held to be dropped")] Garbage),
+}
+
+/// The engine behind its handle.
+pub struct Core {
+    pub options: Options,
+    pub storage: Arc<dyn Storage>,
+    pub clock: Arc<dyn Clock>,
+    pub hasher: Hasher,
+    pub shards: Box<[Padded<Mutex<Shard>>]>,
+    pub log: Log,
+    pub snapshots: Mutex<Snapshots>,
+    /// Held by the one merge at a time.
+    pub compacting: Mutex<()>,
+    /// How far the deadlines of cold keys have been read.
+    pub due: Mutex<DueCursors>,
+    pub reads: ReadPool,
+    pub stats: Counters,
+    pub random: Mutex<Random>,
+    pub closing: AtomicBool,
+    /// Whether the expiry thread removes keys.
+    pub active_expiry: AtomicBool,
+    /// Budget for memory in bytes; 0 is none.
+    pub memory_bytes: AtomicU64,
+    /// Highest wall time that a frame carries or a unit has seen: the clock never runs below (D13).
+    pub clock_floor_ms: AtomicU64,
+    /// Where memory goes to be freed off the lock; none frees in place.
+    pub free: Mutex<Option<Sender<Waste>>>,
+}
+
+impl Core {
+    /// The shard of a position. Shards are equal ranges of slots.
+    pub fn shard_of(&self, position: Position) -> usize {
+        position.slot() as usize * self.shards.len() / SLOT_COUNT
+    }
+
+    /// Wall time in milliseconds; never below an earlier answer or the log's last frame.
+    pub fn now_ms(&self) -> u64 {
+        let now = self.clock.wall_ms();
+        let floor = self.clock_floor_ms.load(Relaxed);
+        if now == floor {
+            // Most answers come within a millisecond of another: all cores share this line.
+            return now;
+        }
+        self.clock_floor_ms.fetch_max(now, Relaxed).max(now)
+    }
+
+    /// Room in the log for the removal of an expired key that a reader has met.
+    pub fn room_for_removal(&self, key_bytes: usize) -> Option<Reservation<'_>> {
+        let bytes = (key_bytes + Record::HEAD_BYTES_MAX) as u64;
+        match self.log.reserve(bytes, SpaceClass::Frees) {
+            Reserve::Granted(room) => Some(room),
+            Reserve::Wait | Reserve::Full => None,
+        }
+    }
+
+    /// Frees memory where nobody waits for it.
+    pub fn free_later(&self, waste: Waste) {
+        let sender = self.free.lock().expect("nothing panics under this lock");
+        if let Some(sender) = sender.as_ref() {
+            // A closed channel hands it back, and it is freed here.
+            let _ = sender.send(waste);
+        }
+    }
+
+    /// A random number, for sampling.
+    pub fn random(&self) -> u64 {
+        self.random.lock().expect("nothing panics under this lock").next_u64()
+    }
+
+    /// Waits until `lsn` is durable, committing in this thread when nobody else does.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        while self.log.durable_lsn() < lsn {
+            self.log.commit(true)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `step` on every shard in turn, one lock at a time.
+    pub fn each_shard(&self, mut step: impl FnMut(&mut Shard)) -> Result<()> {
+        (0..self.shards.len()).try_for_each(|index| {
+            step(&mut *self.lock(index)?);
+            Ok(())
+        })
+    }
+
+    /// Whether some key of a database is not in memory.
+    pub fn has_cold(&self) -> bool {
+        let cold = |index| self.lock(index).is_ok_and(|shard| shard.partition.has_cold());
+        (0..self.shards.len()).any(cold)
+    }
+
+    /// The error of a database that is being closed.
+    pub fn closed() -> Error {
+        Error::Poisoned { reason: "the engine is closed".into() }
+    }
+}

@@ -1,0 +1,444 @@
+//! Repair: makes a damaged directory openable with the least loss, and deletes nothing. Never
+//! implicit: a verb of its own (D12).
+//!
+//! Where an older MANIFEST still stands for an undamaged state, that becomes the current one.
+//! Otherwise the log is cut before the first LSN that is lost: what can be replayed before it goes
+//! into a new part, over the parts that can be read, and a new log begins behind every LSN that was
+//! ever given out. Whatever is not needed any more is moved to `damaged-<unix seconds>/`.
+//!
+//! A crash in the middle leaves either the damaged database or the repaired one with remainders of
+//! the log in the way; repairing again finishes it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::file_name::{
+    LOG_FOLDER, PART_FOLDER, SegmentName, decode_manifest, decode_part, encode_manifest,
+};
+use crate::io::clock::SystemClock;
+use crate::io::disk::DiskStorage;
+use crate::io::lock::DirectoryLock;
+use crate::io::{Clock, OpenMode, Storage};
+use crate::log::reader::list_segments;
+use crate::log::walk::{SegmentWalker, Step};
+use crate::snapshot::manifest::{Loaded, ManifestStore, load};
+use crate::snapshot::{Manifest, PartMeta, part_path};
+use crate::types::Lsn;
+
+use super::offline::Offline;
+use super::offline_scan::Gaps;
+use super::recovery::refuse_orphans;
+use super::salvage::{NewPart, write_part};
+
+/// Bytes copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+/// Problems with single keys that a report names; the others are counted.
+const KEYS_NAMED_MAX: usize = 20;
+
+/// What a repair did and what was lost.
+#[derive(Debug, Default)]
+pub struct RepairReport {
+    /// Where damaged and superseded files are now; none when nothing was wrong.
+    pub folder: Option<PathBuf>,
+    /// Files that were moved or copied there, by their old names.
+    pub set_aside: Vec<PathBuf>,
+    /// What is lost, as errors that name file, offset and LSN range.
+    pub losses: Vec<Error>,
+    /// Problems with single keys beyond those in `losses`.
+    pub more_keys: u64,
+    /// The last LSN whose effect is kept, when the log was cut.
+    pub cut_behind: Option<Lsn>,
+    /// Generation of the MANIFEST that an older one was taken for, with nothing lost.
+    pub fell_back_to: Option<u64>,
+}
+
+impl fmt::Display for RepairReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(folder) = &self.folder else {
+            return writeln!(f, "nothing to repair: the database opens as it is");
+        };
+        if let Some(generation) = self.fell_back_to {
+            let name = encode_manifest(generation);
+            writeln!(f, "{name} is whole and was taken; nothing is lost")?;
+        }
+        for loss in &self.losses {
+            writeln!(f, "lost: {}", describe(loss))?;
+        }
+        if self.more_keys > 0 {
+            writeln!(f, "lost: {} more keys", self.more_keys)?;
+        }
+        if let Some(lsn) = self.cut_behind {
+            writeln!(f, "kept: everything up to LSN {lsn} that could be read")?;
+        }
+        for path in &self.set_aside {
+            let name = path.display();
+            writeln!(f, "set aside: {name} -> {}", folder.join(path).display())?;
+        }
+        Ok(())
+    }
+}
+
+/// An error without the advice that its `Display` ends with.
+fn describe(error: &Error) -> String {
+    let Error::Corrupt { path, offset, lost, reason } = error else {
+        return error.to_string();
+    };
+    let lsns = lost.map_or(String::new(), |(first, last)| format!("LSN {first} to {last}, "));
+    format!("{lsns}{} at byte {offset}: {reason}", path.display())
+}
+
+/// Repairs the database in a directory, holding its lock. On return the result is durable.
+///
+/// # Errors
+/// `Locked` when it is open elsewhere; `Corrupt` when no MANIFEST can be read: then nothing was
+/// changed; `UnsupportedFormat`; `Io`.
+pub fn repair(dir: &Path) -> Result<RepairReport> {
+    if !dir.is_dir() {
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(Error::io("repair", dir, source));
+    }
+    let _lock = DirectoryLock::acquire(dir)?;
+    let storage: Arc<dyn Storage> = Arc::new(DiskStorage::new(dir));
+    repair_on(&storage, SystemClock::new().wall_ms())
+}
+
+/// As [`repair`], on any storage that nobody else uses.
+///
+/// # Errors
+/// As [`repair`], without `Locked`.
+pub fn repair_on(storage: &Arc<dyn Storage>, wall_ms: u64) -> Result<RepairReport> {
+    let loaded = load(&**storage).map_err(hopeless)?;
+    let Some(current) = &loaded.current else {
+        refuse_orphans(&**storage).map_err(hopeless)?;
+        return Ok(RepairReport::default());
+    };
+    let newest_durable = current.durable_lsn;
+    let mut first = None;
+    for manifest in loaded.current.iter().chain(&loaded.previous) {
+        let offline = Offline::read(storage, manifest.clone(), newest_durable, &mut |_| {})?;
+        refuse_unjudged(&offline)?;
+        if offline.is_whole() {
+            return Repair::new(storage, wall_ms).fall_back(&loaded, manifest);
+        }
+        first.get_or_insert(offline);
+    }
+    let offline = first.expect("there is a current MANIFEST");
+    Repair::new(storage, wall_ms).rebuild(&loaded, offline)
+}
+
+/// Without any MANIFEST nobody can tell what the files mean.
+fn hopeless(error: Error) -> Error {
+    match error {
+        Error::Corrupt { path, offset, lost, reason } => Error::Corrupt {
+            path,
+            offset,
+            lost,
+            reason: format!(
+                "{reason}; without a MANIFEST that can be read there is no repair, \
+                 restore one from a backup"
+            ),
+        },
+        other => other,
+    }
+}
+
+/// A part that could not be read for another reason than damage must not be given up.
+fn refuse_unjudged(offline: &Offline) -> Result<()> {
+    for (meta, error) in &offline.lost_parts {
+        let (op, path, source) = match error {
+            Error::Corrupt { .. } => continue,
+            Error::Io { op, path, source } => (op, path, source),
+            Error::UnsupportedFormat { path, found, supported } => {
+                return Err(Error::UnsupportedFormat {
+                    path: path.clone(),
+                    found: *found,
+                    supported: *supported,
+                });
+            }
+            other => {
+                let path = part_path(meta.id);
+                let source = std::io::Error::other(other.to_string());
+                return Err(Error::io("read", &path, source));
+            }
+        };
+        let lost = source.kind() == std::io::ErrorKind::NotFound
+            || source.raw_os_error() == Some(libc::EIO);
+        if !lost {
+            let source = std::io::Error::new(source.kind(), source.to_string());
+            return Err(Error::io(op, path, source));
+        }
+    }
+    Ok(())
+}
+
+/// A repair under way.
+struct Repair<'a> {
+    storage: &'a Arc<dyn Storage>,
+    wall_ms: u64,
+    folder: PathBuf,
+    report: RepairReport,
+}
+
+impl<'a> Repair<'a> {
+    fn new(storage: &'a Arc<dyn Storage>, wall_ms: u64) -> Repair<'a> {
+        Repair { storage, wall_ms, folder: PathBuf::new(), report: RepairReport::default() }
+    }
+
+    /// Makes `good`, which stands for a whole state, the newest MANIFEST.
+    fn fall_back(mut self, loaded: &Loaded, good: &Manifest) -> Result<RepairReport> {
+        let newest = loaded.generations.first().copied();
+        if newest == Some(good.generation) {
+            return Ok(self.report);
+        }
+        self.make_folder()?;
+        self.report.fell_back_to = Some(good.generation);
+        // What this one does not name was made after it, and its log makes it again. Parts go
+        // first: until the newer MANIFESTs are gone too, a repair can be repeated.
+        let named: BTreeSet<u64> = good.parts.iter().map(|part| part.id).collect();
+        self.move_parts(|id| !named.contains(&id))?;
+        let newer = loaded.generations.iter();
+        for &generation in newer.filter(|generation| **generation > good.generation) {
+            self.set_aside(Path::new(""), &encode_manifest(generation))?;
+        }
+        self.sync()?;
+        Ok(self.report)
+    }
+
+    /// Puts what can be read into a new part, and begins a new log.
+    fn rebuild(mut self, loaded: &Loaded, mut offline: Offline) -> Result<RepairReport> {
+        self.make_folder()?;
+        for &generation in &loaded.generations {
+            self.copy(&encode_manifest(generation))?;
+        }
+        let kept: Vec<PartMeta> = metas(&offline);
+        let next_id = self.next_part_id(&offline.manifest)?;
+        let high = highest_lsn(&**self.storage, loaded, &offline)?;
+        let at = NewPart { id: next_id, lsn: high, wall_ms: self.wall_ms };
+        let (part, gaps) = write_part(self.storage, &mut offline, at)?;
+        self.note_losses(&mut offline, gaps);
+        let mut manifest = offline.manifest.clone();
+        manifest.parts = kept;
+        manifest.parts.push(part);
+        manifest.next_part_id = next_id + 1;
+        manifest.databases = offline.databases.to_manifest();
+        manifest.log_start_lsn = high + 1;
+        manifest.durable_lsn = high;
+        manifest.epoch = manifest.epoch.max(self.newest_epoch()?);
+        manifest.wall_ms = self.wall_ms.max(manifest.wall_ms).max(offline.log.last_wall_ms);
+        let named: BTreeSet<u64> = manifest.parts.iter().map(|part| part.id).collect();
+        drop(offline);
+        // Twice: the one before the newest is kept as a second way in, so it must not name what is
+        // about to be moved.
+        let mut store = ManifestStore::open(self.storage.clone())?;
+        store.install(manifest.clone())?;
+        store.install(manifest)?;
+        for name in self.list(LOG_FOLDER)? {
+            if SegmentName::decode(&name).is_some() {
+                self.set_aside(Path::new(LOG_FOLDER), &name)?;
+            }
+        }
+        self.move_parts(|id| !named.contains(&id))?;
+        self.sync()?;
+        Ok(self.report)
+    }
+
+    fn note_losses(&mut self, offline: &mut Offline, gaps: Gaps) {
+        self.report.cut_behind = Some(offline.log.last_lsn);
+        self.report.losses.extend(offline.log.damage.take());
+        for (meta, error) in std::mem::take(&mut offline.lost_parts) {
+            let (first, last) = (meta.min, meta.max);
+            let rows = meta.row_count;
+            let range = format!(
+                "{rows} rows of the keyspaces {} to {}, slots {} to {}; \
+                 older values of these keys may come to light",
+                first.0,
+                last.0,
+                first.1.slot(),
+                last.1.slot()
+            );
+            let what = match &error {
+                Error::Corrupt { reason, .. } => reason.clone(),
+                other => other.to_string(),
+            };
+            let offset = match &error {
+                Error::Corrupt { offset, .. } => *offset,
+                _ => 0,
+            };
+            self.report.losses.push(Error::Corrupt {
+                path: self.storage.display_path(&part_path(meta.id)),
+                offset,
+                lost: None,
+                reason: format!("{what}: {range}"),
+            });
+        }
+        let mut problems = gaps.problems;
+        // Writing and counting meet the same damage.
+        problems.sort_by_cached_key(Error::to_string);
+        problems.dedup_by_key(|problem| problem.to_string());
+        self.report.more_keys = problems.len().saturating_sub(KEYS_NAMED_MAX) as u64;
+        problems.truncate(KEYS_NAMED_MAX);
+        self.report.losses.append(&mut problems);
+    }
+
+    /// An id above every part there is.
+    fn next_part_id(&self, manifest: &Manifest) -> Result<u64> {
+        let names = self.list(PART_FOLDER)?;
+        let highest = names.iter().filter_map(|name| decode_part(name)).max();
+        Ok(manifest.next_part_id.max(highest.unwrap_or(0) + 1))
+    }
+
+    fn newest_epoch(&self) -> Result<u32> {
+        let names = list_segments(&**self.storage)?;
+        Ok(names.last().map_or(0, |name| name.epoch))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let path = Path::new(folder);
+        let listed = self.storage.list(path);
+        let mut names =
+            listed.map_err(|source| Error::io("list", &self.storage.display_path(path), source))?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Makes the folder that takes what is set aside. Its name is new, whatever the clock says.
+    fn make_folder(&mut self) -> Result<()> {
+        let taken = |folder: &Path| -> std::io::Result<bool> {
+            let inside = ["", LOG_FOLDER, PART_FOLDER].map(|inner| folder.join(inner));
+            let lists = inside.iter().map(|inner| self.storage.list(inner));
+            lists
+                .map(|list| list.map(|names| !names.is_empty()))
+                .try_fold(false, |any, filled| Ok(any | filled?))
+        };
+        let mut seconds = self.wall_ms / 1000;
+        let mut folder = PathBuf::from(format!("damaged-{seconds}"));
+        let fail = |folder: &Path| {
+            let shown = self.storage.display_path(folder);
+            move |source| Error::io("create", &shown, source)
+        };
+        while taken(&folder).map_err(fail(&folder))? {
+            seconds += 1;
+            folder = PathBuf::from(format!("damaged-{seconds}"));
+        }
+        for inner in ["", LOG_FOLDER, PART_FOLDER] {
+            let inner = match inner {
+                "" => folder.clone(),
+                inner => folder.join(inner),
+            };
+            self.storage.create_folder(&inner).map_err(fail(&inner))?;
+        }
+        for synced in [Path::new(""), &folder] {
+            self.storage.sync_folder(synced).map_err(fail(synced))?;
+        }
+        self.report.folder = Some(self.storage.display_path(&folder));
+        self.folder = folder;
+        Ok(())
+    }
+
+    fn move_parts(&mut self, goes: impl Fn(u64) -> bool) -> Result<()> {
+        for name in self.list(PART_FOLDER)? {
+            if decode_part(&name).is_some_and(&goes) {
+                self.set_aside(Path::new(PART_FOLDER), &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, folder: &Path, name: &str) -> Result<()> {
+        let from = folder.join(name);
+        let to = self.folder.join(&from);
+        self.storage
+            .rename(&from, &to)
+            .map_err(|source| Error::io("move", &self.storage.display_path(&from), source))?;
+        self.report.set_aside.push(from);
+        Ok(())
+    }
+
+    /// Copies a small file of the root; the original goes with the next MANIFESTs.
+    fn copy(&mut self, name: &str) -> Result<()> {
+        assert!(decode_manifest(name).is_some(), "only MANIFESTs are copied");
+        let (from, to) = (PathBuf::from(name), self.folder.join(name));
+        let copy = || -> std::io::Result<()> {
+            let source = self.storage.open(&from, OpenMode::Read)?;
+            let target = self.storage.open(&to, OpenMode::CreateNew)?;
+            let (mut offset, mut buffer) = (0, vec![0; COPY_BYTES]);
+            loop {
+                let count = source.read_at(&mut buffer, offset)?;
+                if count == 0 {
+                    return target.sync_all();
+                }
+                target.write_at(&buffer[..count], offset)?;
+                offset += count as u64;
+            }
+        };
+        copy()
+            .and_then(|()| self.storage.sync_folder(&self.folder))
+            .map_err(|source| Error::io("copy", &self.storage.display_path(&from), source))?;
+        self.report.set_aside.push(from);
+        Ok(())
+    }
+
+    /// Makes all moves durable: where things went first.
+    fn sync(&self) -> Result<()> {
+        let aside = &self.folder;
+        let folders = [
+            aside.clone(),
+            aside.join(LOG_FOLDER),
+            aside.join(PART_FOLDER),
+            PathBuf::from(LOG_FOLDER),
+            PathBuf::from(PART_FOLDER),
+            PathBuf::new(),
+        ];
+        for folder in &folders {
+            let synced = self.storage.sync_folder(folder);
+            match synced {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                synced => synced.map_err(|source| {
+                    Error::io("sync", &self.storage.display_path(folder), source)
+                })?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parts that could be opened, as the MANIFEST names them.
+fn metas(offline: &Offline) -> Vec<PartMeta> {
+    let parts = offline.parts.parts().iter();
+    parts.map(|part| *part.meta()).collect()
+}
+
+/// No LSN above this was ever given out, as far as anything tells.
+fn highest_lsn(storage: &dyn Storage, loaded: &Loaded, offline: &Offline) -> Result<Lsn> {
+    let manifests = loaded.current.iter().chain(&loaded.previous);
+    let stated = manifests.flat_map(|manifest| {
+        let parts = manifest.parts.iter().map(|part| part.max_lsn);
+        parts.chain([manifest.durable_lsn, manifest.databases.lsn])
+    });
+    let lost = match &offline.log.damage {
+        Some(Error::Corrupt { lost, .. }) => lost.map_or(0, |(_, last)| last),
+        _ => 0,
+    };
+    let known = stated.chain([lost, offline.log.last_lsn]);
+    let mut highest = known.max().unwrap_or(0);
+    for name in list_segments(storage)? {
+        // A segment that cannot be opened tells nothing but its name.
+        highest = highest.max(name.first_lsn.saturating_sub(1));
+        let Ok(mut walker) = SegmentWalker::open(storage, name) else {
+            continue;
+        };
+        loop {
+            match walker.step()? {
+                Step::End { .. } => break,
+                Step::Fragment(fragment) => highest = highest.max(fragment.header.lsn),
+                Step::Break { header, .. } => {
+                    highest = highest.max(header.map_or(0, |header| header.lsn));
+                }
+            }
+        }
+    }
+    Ok(highest)
+}

@@ -1,0 +1,71 @@
+//! One partition with what is exchanged under its lock: the parts behind it and the database map.
+
+use std::sync::Arc;
+
+use crate::keyspace::partition::Partition;
+use crate::snapshot::part_set::PartSet;
+use crate::types::Lsn;
+use crate::value::string::PROVISIONAL_LSN;
+
+use super::begin::{ColdFetch, ColdKey};
+use super::databases::Databases;
+use super::unit::Key;
+
+/// A partition behind its mutex. The set of parts is taken under the same lock hold that saw a
+/// miss.
+pub struct Shard {
+    pub partition: Partition,
+    pub parts: Arc<PartSet>,
+    pub databases: Arc<Databases>,
+}
+
+impl Shard {
+    /// Remembers a key that must be fetched before a handler may look at it: a delta that waits for
+    /// its base, or a key that memory does not know and some part may hold.
+    pub fn note_if_cold(&self, key: &Key<'_>, cold: &mut Vec<ColdKey>) {
+        if !self.partition.has_cold() {
+            return;
+        }
+        let keyspace = self.databases.keyspace(key.db);
+        let is_cold = match self.partition.find(keyspace, key.position, key.bytes) {
+            Some(entry) => entry.is_pending(),
+            None => {
+                self.partition.cold_keys(keyspace, key.position.slot()) > 0
+                    && self.parts.may_contain(keyspace, key.position)
+            }
+        };
+        if is_cold {
+            cold.push(ColdKey {
+                keyspace,
+                position: key.position,
+                key: key.bytes.into(),
+                parts: self.parts.clone(),
+                departures: self.partition.departures(keyspace, key.position),
+            });
+        }
+    }
+
+    /// A fetch of keys whose deltas wait for their base, at most `limit` of them.
+    pub fn pending_fetch(&mut self, limit: usize) -> ColdFetch {
+        let pending = self.partition.pending_keys(limit).into_iter();
+        let keys = pending.map(|(keyspace, position, key)| ColdKey {
+            keyspace,
+            position,
+            key,
+            parts: self.parts.clone(),
+            departures: self.partition.departures(keyspace, position),
+        });
+        ColdFetch { keys: keys.collect() }
+    }
+
+    /// LSN that a miss of this database reveals: its last flush (D2).
+    pub fn floor(&self, db: u32) -> Lsn {
+        known_lsn(self.databases.changed_at(db))
+    }
+}
+
+/// An LSN that other units may know; what the unit under way has just changed has none yet, and its
+/// replies wait for its own frame anyway.
+pub fn known_lsn(lsn: Lsn) -> Lsn {
+    if lsn == PROVISIONAL_LSN { 0 } else { lsn }
+}

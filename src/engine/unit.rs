@@ -1,0 +1,453 @@
+//! One atomic unit: a command, an EXEC, a batch. One unit is one log frame (D9).
+
+use std::cell::Cell;
+use std::sync::MutexGuard;
+
+use bytes::Bytes;
+
+use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
+use crate::keyspace::entry::EntryRef;
+use crate::keyspace::mutation::At;
+use crate::limits::VALUE_INLINE_BYTES_MAX;
+use crate::log::{Frame, Reservation};
+use crate::types::{KeyspaceId, Lsn, Position};
+use crate::value::string::{PROVISIONAL_LSN, StringHandle, StringRef};
+
+use super::begin::{Finished, Guards};
+use super::core::{Core, Waste};
+use super::shard::{Shard, known_lsn};
+
+/// Memory of a frame that a thread keeps for its next one, at most, in bytes.
+const FRAME_BYTES_KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// Memory of the last frame of this thread.
+    static FRAME_MEMORY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A key with its place, computed once.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// Logical database.
+    pub db: u32,
+    /// Place in the keyspace.
+    pub position: Position,
+    /// The key.
+    pub bytes: &'a [u8],
+}
+
+/// A string on its way into the keyspace.
+#[derive(Clone, Debug)]
+pub enum NewString<'a> {
+    /// Copied.
+    Copied(&'a [u8]),
+    /// Kept by reference where it is large.
+    Shared(Bytes),
+}
+
+impl NewString<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            NewString::Copied(bytes) => bytes,
+            NewString::Shared(bytes) => bytes,
+        }
+    }
+
+    /// A handle for a large value; small ones are copied into their entry.
+    fn handle(&self) -> Option<StringHandle> {
+        if self.bytes().len() <= VALUE_INLINE_BYTES_MAX {
+            return None;
+        }
+        Some(StringHandle::from(match self {
+            NewString::Shared(bytes) => bytes.clone(),
+            NewString::Copied(bytes) => Bytes::copy_from_slice(bytes),
+        }))
+    }
+}
+
+/// What a live key holds.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'u> {
+    /// A string.
+    String(StringRef<'u>),
+}
+
+/// A live key as a reader sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'u> {
+    /// Deadline in Unix milliseconds.
+    pub expire_at_ms: Option<u64>,
+    /// Seconds since the last access.
+    pub idle_seconds: u64,
+    /// Access frequency, Redis's logarithmic counter.
+    pub frequency: u8,
+    /// Memory that key, value and their headers take, in bytes.
+    pub memory_bytes: u64,
+    /// LSN of the last change.
+    pub lsn: Lsn,
+    /// Value.
+    pub value: ValueRef<'u>,
+}
+
+/// One page of a scan.
+#[derive(Clone, Debug, Default)]
+pub struct ScanPage {
+    /// Cursor of the next page; 0 at the end.
+    pub next: u64,
+    /// Live keys of this page.
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// The locked partitions of a unit's keys, and the frame its effects go to.
+///
+/// All reads treat a key past its deadline as absent and log its removal first (D13).
+pub struct Unit<'e> {
+    pub(super) core: &'e Core,
+    pub(super) guards: Guards<'e>,
+    pub(super) now_ms: u64,
+    pub(super) observed: Lsn,
+    pub(super) frame: Frame,
+    /// Room in the log for the frame; given back after the append.
+    pub(super) room: Option<Reservation<'e>>,
+    pub(super) databases_changed: bool,
+    /// The first key as it was hashed to find its partition, so that a handler need not hash again.
+    first: Option<(*const u8, usize, Position)>,
+}
+
+/// What stands in memory for a key, seen once, so that a write knows its count deltas.
+struct Before {
+    live: bool,
+    has_deadline: bool,
+    in_memory: bool,
+}
+
+impl<'e> Unit<'e> {
+    pub(super) fn new(
+        core: &'e Core,
+        guards: Guards<'e>,
+        now_ms: u64,
+        room: Option<Reservation<'e>>,
+        first: Option<&Key<'_>>,
+    ) -> Unit<'e> {
+        let frame = match room {
+            Some(_) => Frame::reusing(now_ms, FRAME_MEMORY.take()),
+            None => Frame::new(now_ms),
+        };
+        Unit {
+            core,
+            guards,
+            now_ms,
+            observed: 0,
+            frame,
+            room,
+            databases_changed: false,
+            first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
+        }
+    }
+
+    /// A unit of the engine's own on one shard that is locked already.
+    pub(super) fn on_shard(
+        core: &'e Core,
+        index: usize,
+        shard: MutexGuard<'e, Shard>,
+        room: Reservation<'e>,
+        now_ms: u64,
+    ) -> Unit<'e> {
+        let mut guards = Guards::new();
+        guards.push((index, shard));
+        Unit::new(core, guards, now_ms, Some(room), None)
+    }
+
+    /// Wall time of the unit in milliseconds; constant while it runs.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The place of a key.
+    pub fn key<'k>(&self, db: u32, bytes: &'k [u8]) -> Key<'k> {
+        let position = match self.first {
+            Some((start, len, position)) if start == bytes.as_ptr() && len == bytes.len() => {
+                position
+            }
+            _ => self.core.hasher.position(bytes),
+        };
+        Key { db, position, bytes }
+    }
+
+    /// The live key, counted as an access.
+    pub fn get(&mut self, key: &Key<'_>) -> Option<View<'_>> {
+        self.look(key, true)
+    }
+
+    /// The live key, not counted as an access (TTL, OBJECT, NO-TOUCH clients).
+    pub fn peek(&mut self, key: &Key<'_>) -> Option<View<'_>> {
+        self.look(key, false)
+    }
+
+    /// Marks an access of a key; whether it is live.
+    pub fn touch(&mut self, key: &Key<'_>) -> bool {
+        self.look(key, true).is_some()
+    }
+
+    fn look(&mut self, key: &Key<'_>, count_access: bool) -> Option<View<'_>> {
+        let now_ms = self.now_ms;
+        let index = self.guard_of(key.position);
+        let shard = &self.guards[index].1;
+        let keyspace = shard.databases.keyspace(key.db);
+        let Some(seat) = shard.partition.seat(keyspace, key.position, key.bytes) else {
+            self.observed = self.observed.max(shard.floor(key.db));
+            return None;
+        };
+        let entry = shard.partition.seated(seat);
+        self.observed = self.observed.max(known_lsn(entry.lsn()));
+        if entry.is_tombstone() {
+            return None;
+        }
+        if entry.expire_at_ms().is_some_and(|at| at <= now_ms) {
+            self.expire_on_read(key);
+            return None;
+        }
+        let partition = &mut self.guards[index].1.partition;
+        let entry = if count_access {
+            partition.access_seated(seat, now_ms)
+        } else {
+            partition.seated(seat)
+        };
+        Some(view(&entry, now_ms))
+    }
+
+    /// Logs the removal of an expired key that a reader met; without space for it in the log the
+    /// key is just reported gone, and removed later.
+    fn expire_on_read(&mut self, key: &Key<'_>) {
+        if self.room.is_none() {
+            self.room = self.core.room_for_removal(key.bytes.len());
+        }
+        if self.room.is_some() {
+            self.remove(key, DeleteReason::Expired);
+        }
+    }
+
+    /// The key now holds `value` with this deadline, whatever it held.
+    pub fn put(&mut self, key: &Key<'_>, value: NewString<'_>, expire_at_ms: Option<u64>) {
+        let value_bytes = StringValue { bytes: value.bytes(), raw: false };
+        self.put_value(key, value_bytes, value.handle(), expire_at_ms);
+    }
+
+    /// `handle` stands for the value where it is large or in pages.
+    fn put_value(
+        &mut self,
+        key: &Key<'_>,
+        value: StringValue<'_>,
+        handle: Option<StringHandle>,
+        expire_at_ms: Option<u64>,
+    ) {
+        let before = self.before_write(key);
+        let counts = CountDelta {
+            keys: i8::from(!before.live),
+            expires: i8::from(expire_at_ms.is_some()) - i8::from(before.has_deadline),
+        };
+        let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
+        let record = Record::Put { keyspace, key: key_bytes, expire_at_ms, value, counts };
+        self.write(key.position, &record, !before.in_memory, handle);
+    }
+
+    /// Writes into an existing string at `offset`, growing it with zeros as needed; the deadline
+    /// stays and the encoding becomes `raw`. The caller has checked that the key is live and a
+    /// string.
+    pub fn write_range(&mut self, key: &Key<'_>, offset: u64, bytes: NewString<'_>) {
+        let handle = bytes.handle();
+        let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
+        let record = Record::WriteRange { keyspace, key: key_bytes, offset, bytes: bytes.bytes() };
+        self.write(key.position, &record, false, handle);
+    }
+
+    /// Sets or removes the deadline of a live key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expire_at_ms: Option<u64>) {
+        let before = self.before_write(key);
+        assert!(before.live, "a deadline is set on a live key");
+        let record = Record::Expire {
+            keyspace: self.keyspace(key),
+            key: key.bytes,
+            expire_at_ms,
+            counts: CountDelta {
+                keys: 0,
+                expires: i8::from(expire_at_ms.is_some()) - i8::from(before.has_deadline),
+            },
+        };
+        self.write(key.position, &record, false, None);
+    }
+
+    /// Restores access metadata of a live key (RESTORE IDLETIME and FREQ).
+    pub fn set_access(&mut self, key: &Key<'_>, idle_seconds: Option<u64>, frequency: Option<u8>) {
+        let (index, keyspace, now_ms) =
+            (self.guard_of(key.position), self.keyspace(key), self.now_ms);
+        let partition = &mut self.guards[index].1.partition;
+        partition.set_access(keyspace, key.position, key.bytes, now_ms, idle_seconds, frequency);
+    }
+
+    /// Removes a key; whether it was live.
+    pub fn delete(&mut self, key: &Key<'_>, reason: DeleteReason) -> bool {
+        let live = self.before_write(key).live;
+        if live {
+            self.remove(key, reason);
+        }
+        live
+    }
+
+    /// Moves a live value with its deadline over `to`. Nothing is copied but the log's record.
+    pub fn rename(&mut self, from: &Key<'_>, to: &Key<'_>) {
+        self.copy(from, to);
+        self.remove(from, DeleteReason::Command);
+    }
+
+    /// Copies a live value with its deadline over `to`, by reference where it is large.
+    pub fn copy(&mut self, from: &Key<'_>, to: &Key<'_>) {
+        let partition = &self.guards[self.guard_of(from.position)].1.partition;
+        let keyspace = self.keyspace(from);
+        let source = partition.find(keyspace, from.position, from.bytes);
+        let source = source.expect("the source of a copy is live");
+        let (expire_at_ms, raw) = (source.expire_at_ms(), source.raw());
+        let handle = partition.share(keyspace, from.position, from.bytes);
+        let handle = handle.expect("the source of a copy has a value");
+        if let StringHandle::Flat(bytes) = &handle
+            && bytes.len() <= VALUE_INLINE_BYTES_MAX
+        {
+            return self.put_value(to, StringValue { bytes, raw }, None, expire_at_ms);
+        }
+        self.put_value(to, StringValue { bytes: &[], raw }, Some(handle), expire_at_ms);
+    }
+
+    fn keyspace(&self, key: &Key<'_>) -> KeyspaceId {
+        self.guards[self.guard_of(key.position)].1.databases.keyspace(key.db)
+    }
+
+    /// What a write replaces. A key past its deadline is removed first, in the same frame (D13).
+    fn before_write(&mut self, key: &Key<'_>) -> Before {
+        let index = self.guard_of(key.position);
+        let shard = &self.guards[index].1;
+        let keyspace = shard.databases.keyspace(key.db);
+        let Some(entry) = shard.partition.find(keyspace, key.position, key.bytes) else {
+            self.observed = self.observed.max(shard.floor(key.db));
+            return Before { live: false, has_deadline: false, in_memory: false };
+        };
+        self.observed = self.observed.max(known_lsn(entry.lsn()));
+        if entry.is_tombstone() {
+            return Before { live: false, has_deadline: false, in_memory: true };
+        }
+        let deadline = entry.expire_at_ms();
+        if deadline.is_some_and(|at| at <= self.now_ms) {
+            self.remove(key, DeleteReason::Expired);
+            return Before { live: false, has_deadline: false, in_memory: true };
+        }
+        Before { live: true, has_deadline: deadline.is_some(), in_memory: true }
+    }
+
+    fn remove(&mut self, key: &Key<'_>, reason: DeleteReason) {
+        self.remove_from(self.keyspace(key), key.position, key.bytes, reason);
+    }
+
+    /// Removes a live key that stands in memory.
+    pub(super) fn remove_from(
+        &mut self,
+        keyspace: KeyspaceId,
+        position: Position,
+        key: &[u8],
+        reason: DeleteReason,
+    ) {
+        let partition = &self.guards[self.guard_of(position)].1.partition;
+        let entry = partition.find(keyspace, position, key);
+        let entry = entry.expect("what is removed stands in memory");
+        let counts = CountDelta { keys: -1, expires: -i8::from(entry.expire_at_ms().is_some()) };
+        let record = Record::Delete { keyspace, key, reason, counts };
+        self.write(position, &record, false, None);
+        self.core.stats.count_removal(reason);
+    }
+
+    /// Logs an effect and applies it: the one place where a unit changes memory (D8).
+    fn write(
+        &mut self,
+        position: Position,
+        record: &Record<'_>,
+        fresh: bool,
+        handle: Option<StringHandle>,
+    ) {
+        match &handle {
+            None => self.frame.push(record),
+            Some(StringHandle::Flat(bytes)) => {
+                self.frame.push_shared(record, std::slice::from_ref(bytes))
+            }
+            Some(StringHandle::Paged(paged)) => self.frame.push_shared(record, paged.pages()),
+        }
+        let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh };
+        let index = self.guard_of(position);
+        self.guards[index].1.partition.apply(position, record, at, handle);
+    }
+
+    fn guard_of(&self, position: Position) -> usize {
+        if self.guards.len() == 1 {
+            debug_assert_eq!(self.guards[0].0, self.core.shard_of(position));
+            return 0;
+        }
+        let shard = self.core.shard_of(position);
+        if self.guards.len() == self.core.shards.len() {
+            return shard;
+        }
+        let found = self.guards.binary_search_by_key(&shard, |(index, _)| *index);
+        found.expect("a unit only touches keys whose partitions it has locked")
+    }
+
+    /// Ends the unit: its frame gets an LSN, and everything it changed is stamped with it.
+    pub fn finish(mut self) -> Finished {
+        self.conclude()
+    }
+
+    fn conclude(&mut self) -> Finished {
+        let wrote = !self.frame.is_empty();
+        if wrote {
+            let log = &self.core.log;
+            let lsn = match self.room.take() {
+                Some(room) => log.append_into(room, &mut self.frame),
+                None => log.append(&mut self.frame),
+            };
+            for (_, shard) in &mut self.guards {
+                shard.partition.stamp(lsn);
+                let garbage = shard.partition.take_garbage();
+                if !garbage.is_empty() {
+                    self.core.free_later(Waste::Values(garbage));
+                }
+            }
+            if self.databases_changed {
+                self.stamp_databases(lsn);
+            }
+            self.observed = self.observed.max(lsn);
+        }
+        self.guards.clear();
+        self.room = None;
+        let memory = self.frame.take_memory();
+        if (1..=FRAME_BYTES_KEPT).contains(&memory.capacity()) {
+            FRAME_MEMORY.set(memory);
+        }
+        Finished { observed: self.observed, wrote }
+    }
+}
+
+fn view<'u>(entry: &EntryRef<'u>, now_ms: u64) -> View<'u> {
+    View {
+        expire_at_ms: entry.expire_at_ms(),
+        idle_seconds: entry.idle_seconds(now_ms),
+        frequency: entry.frequency(now_ms),
+        memory_bytes: entry.memory_bytes(),
+        lsn: entry.lsn(),
+        value: ValueRef::String(entry.value().expect("a live entry has its value")),
+    }
+}
+
+/// A unit that is dropped without [`Unit::finish`] has still changed memory, so its frame is
+/// logged.
+impl Drop for Unit<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.conclude();
+        }
+    }
+}

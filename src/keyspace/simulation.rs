@@ -1,0 +1,601 @@
+//! A partition under a small engine made of maps: a log, parts, captures, loads, crashes and scans
+//! in any order, compared with a map of what the keys should hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
+use crate::types::{KeyspaceId, Lsn, Position};
+use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
+
+use super::capture::{Capture, CapturedValue};
+use super::counts::{Counts, SlotCount};
+use super::mutation::At;
+use super::partition::Partition;
+use super::residency::{Cold, Coldness, Install};
+
+const KEYSPACE: KeyspaceId = 3;
+const FIRST_SLOT: u16 = 100;
+const SLOT_COUNT: usize = 4;
+const NOW_MS: u64 = 1_800_000_000_000;
+
+/// Keys of the simulation begin with their position.
+pub fn position_of(key: &[u8]) -> Position {
+    Position(u64::from_be_bytes(key[..8].try_into().expect("8 bytes")))
+}
+
+fn key_of(number: u16) -> Vec<u8> {
+    let number = u64::from(number);
+    // A third of the keys crowd in one slot with few bits to tell them apart; some share positions.
+    let (slot, hash) = match number % 6 {
+        0 => (1, number << 20),
+        1 => (1, (number / 12) << 10),
+        _ => (number % 4, number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 14),
+    };
+    let position = Position::new(FIRST_SLOT + slot as u16, hash);
+    let mut key = position.0.to_be_bytes().to_vec();
+    key.extend(number.to_be_bytes());
+    key
+}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Truth {
+    value: Vec<u8>,
+    raw: bool,
+    expire_at_ms: Option<u64>,
+}
+
+/// A record as the log keeps it.
+#[derive(Clone, Debug)]
+enum Logged {
+    Put(Vec<u8>, Vec<u8>, bool, Option<u64>, CountDelta),
+    Delete(Vec<u8>, CountDelta),
+    Expire(Vec<u8>, Option<u64>, CountDelta),
+    WriteRange(Vec<u8>, u64, Vec<u8>),
+}
+
+impl Logged {
+    fn key(&self) -> &[u8] {
+        match self {
+            Logged::Put(key, ..)
+            | Logged::Delete(key, ..)
+            | Logged::Expire(key, ..)
+            | Logged::WriteRange(key, ..) => key,
+        }
+    }
+
+    fn record(&self) -> Record<'_> {
+        let keyspace = KEYSPACE;
+        match self {
+            Logged::Put(key, bytes, raw, expire_at_ms, counts) => Record::Put {
+                keyspace,
+                key,
+                expire_at_ms: *expire_at_ms,
+                value: StringValue { bytes, raw: *raw },
+                counts: *counts,
+            },
+            Logged::Delete(key, counts) => {
+                Record::Delete { keyspace, key, reason: DeleteReason::Command, counts: *counts }
+            }
+            Logged::Expire(key, expire_at_ms, counts) => {
+                Record::Expire { keyspace, key, expire_at_ms: *expire_at_ms, counts: *counts }
+            }
+            Logged::WriteRange(key, offset, bytes) => {
+                Record::WriteRange { keyspace, key, offset: *offset, bytes }
+            }
+        }
+    }
+}
+
+/// A row of the parts.
+#[derive(Clone, Debug)]
+enum Row {
+    Tombstone,
+    String(Option<u64>, bool, Bytes),
+    Paged(Option<u64>, bool, u64, Lsn, BTreeMap<u32, (Bytes, Lsn)>),
+}
+
+type Parts = BTreeMap<Vec<u8>, (Lsn, Row)>;
+
+#[derive(Default)]
+struct Scan {
+    cursor: u64,
+    must: BTreeSet<Vec<u8>>,
+    seen: Vec<Vec<u8>>,
+}
+
+struct InFlight {
+    cut: Lsn,
+    rows: Vec<(Vec<u8>, Lsn, Row)>,
+    capture: Capture,
+    is_whole: bool,
+}
+
+struct Engine {
+    partition: Partition,
+    truth: BTreeMap<Vec<u8>, Truth>,
+    parts: Parts,
+    part_counts: BTreeMap<u16, SlotCount>,
+    log: Vec<(Lsn, Logged)>,
+    lsn: Lsn,
+    log_start: Lsn,
+    in_flight: Option<InFlight>,
+    scan: Option<Scan>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u16, usize, Option<u64>),
+    Delete(u16),
+    Expire(u16, Option<u64>),
+    WriteRange(u16, u64, usize),
+    Rename(u16, u16),
+    Copy(u16, u16),
+    Read(u16),
+    StaleLoad(u16, u16),
+    Capture(usize),
+    EndCapture(bool),
+    Unload(u64),
+    Scan(usize),
+    Due(u64),
+    Crash,
+}
+
+fn delta(keys: i8, expires: i8) -> CountDelta {
+    CountDelta { keys, expires }
+}
+
+fn expires(expire_at_ms: Option<u64>) -> i8 {
+    i8::from(expire_at_ms.is_some())
+}
+
+impl Engine {
+    fn new() -> Engine {
+        Engine {
+            partition: Partition::new(FIRST_SLOT, SLOT_COUNT, Arc::new(position_of)),
+            truth: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            part_counts: BTreeMap::new(),
+            log: Vec::new(),
+            lsn: 0,
+            log_start: 1,
+            in_flight: None,
+            scan: None,
+        }
+    }
+
+    fn may_be_cold(&self, key: &[u8]) -> bool {
+        matches!(self.parts.get(key), Some((_, row)) if !matches!(row, Row::Tombstone))
+    }
+
+    fn cold(&self, key: &[u8]) -> Cold {
+        match self.parts.get(key).cloned() {
+            None => Cold::Absent { lsn: 0 },
+            Some((lsn, Row::Tombstone)) => Cold::Absent { lsn },
+            Some((lsn, Row::String(expire_at_ms, raw, bytes))) => {
+                let value = StringHandle::Flat(bytes);
+                Cold::String { lsn, expire_at_ms, raw, value }
+            }
+            Some((lsn, Row::Paged(expire_at_ms, raw, len, generation, pages))) => {
+                let pages = pages.into_values().collect();
+                let paged = PagedString::from_parts(generation, len, pages);
+                let value = StringHandle::Paged(paged.expect("all pages are on disk"));
+                Cold::String { lsn, expire_at_ms, raw, value }
+            }
+        }
+    }
+
+    /// Makes memory know the key, and checks that it knows what is true.
+    fn load(&mut self, key: &[u8]) -> Option<Truth> {
+        let position = position_of(key);
+        let found = self.partition.find(KEYSPACE, position, key);
+        let asks = match found {
+            Some(entry) => entry.is_pending(),
+            None => self.may_be_cold(key),
+        };
+        if asks {
+            let departures = self.partition.departures(KEYSPACE, position);
+            let cold = self.cold(key);
+            let done = self.partition.install(KEYSPACE, position, key, cold, departures, NOW_MS);
+            assert_eq!(done, Install::Done);
+        }
+        let known = self.partition.access(KEYSPACE, position, key, NOW_MS);
+        let live = known.filter(|entry| entry.is_live());
+        let seen = live.and_then(|entry| {
+            Some(Truth {
+                value: entry.value()?.to_vec(),
+                raw: entry.raw(),
+                expire_at_ms: entry.expire_at_ms(),
+            })
+        });
+        assert!(seen.as_ref() == self.truth.get(key), "memory differs for {key:?}");
+        seen
+    }
+
+    /// Applies the records of one frame and logs them.
+    fn write(&mut self, records: Vec<(Logged, Option<StringHandle>)>) {
+        self.lsn += 1;
+        for (logged, shared) in records {
+            let key = logged.key().to_vec();
+            let fresh = !self.may_be_cold(&key);
+            let at = At { lsn: PROVISIONAL_LSN, now_ms: NOW_MS, fresh };
+            self.partition.apply(position_of(&key), &logged.record(), at, shared);
+            self.log.push((self.lsn, logged));
+        }
+        self.partition.stamp(self.lsn);
+    }
+
+    fn set_truth(&mut self, key: Vec<u8>, truth: Option<Truth>) {
+        match truth {
+            Some(truth) => {
+                self.truth.insert(key, truth);
+            }
+            None => {
+                self.truth.remove(&key);
+                if let Some(scan) = &mut self.scan {
+                    scan.must.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Put(number, len, expire_at_ms) => self.put(key_of(number), len, expire_at_ms),
+            Step::Delete(number) => {
+                let key = key_of(number);
+                if let Some(before) = self.load(&key) {
+                    let counts = delta(-1, -expires(before.expire_at_ms));
+                    self.write(vec![(Logged::Delete(key.clone(), counts), None)]);
+                    self.set_truth(key, None);
+                }
+            }
+            Step::Expire(number, expire_at_ms) => {
+                let key = key_of(number);
+                if let Some(mut before) = self.load(&key) {
+                    let counts = delta(0, expires(expire_at_ms) - expires(before.expire_at_ms));
+                    let logged = Logged::Expire(key.clone(), expire_at_ms, counts);
+                    self.write(vec![(logged, None)]);
+                    before.expire_at_ms = expire_at_ms;
+                    self.set_truth(key, Some(before));
+                }
+            }
+            Step::WriteRange(number, offset, len) => self.write_range(key_of(number), offset, len),
+            Step::Rename(from, to) => self.transfer(key_of(from), key_of(to), true),
+            Step::Copy(from, to) => self.transfer(key_of(from), key_of(to), false),
+            Step::Read(number) => {
+                self.load(&key_of(number));
+            }
+            Step::StaleLoad(number, between) => self.stale_load(key_of(number), between),
+            Step::Capture(budget) => self.capture(budget),
+            Step::EndCapture(installed) => self.end_capture(installed),
+            Step::Unload(bytes) => {
+                self.partition.unload(bytes, NOW_MS, Coldness::Idle);
+                drop(self.partition.take_garbage());
+            }
+            Step::Scan(count) => self.scan(count),
+            Step::Due(now_ms) => self.due(now_ms),
+            Step::Crash => self.crash(),
+        }
+    }
+
+    fn put(&mut self, key: Vec<u8>, len: usize, expire_at_ms: Option<u64>) {
+        let before = self.load(&key);
+        let had = before.map_or((0, 0), |before| (1, expires(before.expire_at_ms)));
+        let counts = delta(1 - had.0, expires(expire_at_ms) - had.1);
+        let value = vec![self.lsn as u8; len];
+        let logged = Logged::Put(key.clone(), value.clone(), false, expire_at_ms, counts);
+        let shared = (len % 2 == 1).then(|| StringHandle::create(value.clone().into(), 0));
+        self.write(vec![(logged, shared)]);
+        self.set_truth(key, Some(Truth { value, raw: false, expire_at_ms }));
+    }
+
+    fn write_range(&mut self, key: Vec<u8>, offset: u64, len: usize) {
+        let Some(mut before) = self.load(&key) else {
+            return;
+        };
+        let bytes = vec![self.lsn as u8; len];
+        self.write(vec![(Logged::WriteRange(key.clone(), offset, bytes.clone()), None)]);
+        let end = offset as usize + len;
+        before.value.resize(before.value.len().max(end), 0);
+        before.value[offset as usize..end].copy_from_slice(&bytes);
+        before.raw = true;
+        self.set_truth(key, Some(before));
+    }
+
+    fn transfer(&mut self, from: Vec<u8>, to: Vec<u8>, is_move: bool) {
+        let (source, target) = (self.load(&from), self.load(&to));
+        let (Some(source), true) = (source, from != to) else {
+            return;
+        };
+        let has_deadline = expires(source.expire_at_ms);
+        let had = target.map_or((0, 0), |target| (1, expires(target.expire_at_ms)));
+        let counts = delta(1 - had.0, has_deadline - had.1);
+        let handle = self.partition.share(KEYSPACE, position_of(&from), &from);
+        let (value, raw) = (source.value.clone(), source.raw);
+        let put = Logged::Put(to.clone(), value, raw, source.expire_at_ms, counts);
+        let mut records = vec![(put, handle)];
+        if is_move {
+            let delete = Logged::Delete(from.clone(), delta(-1, -has_deadline));
+            records.insert(0, (delete, None));
+        }
+        self.write(records);
+        if is_move {
+            self.set_truth(from, None);
+        }
+        self.set_truth(to, Some(source));
+    }
+
+    /// A load during which the key is written, captured and unloaded again.
+    fn stale_load(&mut self, key: Vec<u8>, between: u16) {
+        let position = position_of(&key);
+        let departures = self.partition.departures(KEYSPACE, position);
+        if self.partition.find(KEYSPACE, position, &key).is_some() || !self.may_be_cold(&key) {
+            return;
+        }
+        let cold = self.cold(&key);
+        match between % 3 {
+            0 => self.step(Step::Delete(between)),
+            1 => self.put(key.clone(), 10, None),
+            _ => {}
+        }
+        self.capture(usize::MAX);
+        self.end_capture(true);
+        self.step(Step::Unload(u64::MAX));
+        self.partition.install(KEYSPACE, position, &key, cold, departures, NOW_MS);
+        self.load(&key);
+    }
+
+    fn capture(&mut self, budget: usize) {
+        let lsn = self.lsn;
+        let in_flight = self.in_flight.get_or_insert_with(|| {
+            self.partition.begin_capture();
+            InFlight { cut: lsn, rows: Vec::new(), capture: Capture::default(), is_whole: false }
+        });
+        if in_flight.is_whole {
+            return;
+        }
+        in_flight.capture.clear();
+        let more = self.partition.capture(KEYSPACE, budget, &mut in_flight.capture);
+        for row in in_flight.capture.rows() {
+            let order = |row: &(Vec<u8>, Lsn, Row)| (position_of(&row.0), row.0.clone());
+            let last = in_flight.rows.last().map(order);
+            let here = (row.position, row.key.to_vec());
+            assert!(last.is_none_or(|last| last < here), "rows come in order");
+            let value = match row.value {
+                CapturedValue::Tombstone => Row::Tombstone,
+                CapturedValue::String { expire_at_ms, raw, bytes } => {
+                    Row::String(expire_at_ms, raw, Bytes::copy_from_slice(bytes))
+                }
+                CapturedValue::Paged { expire_at_ms, raw, len, generation, pages } => {
+                    let pages = pages.iter().map(|p| (p.number, (p.bytes.clone(), p.lsn)));
+                    Row::Paged(expire_at_ms, raw, len, generation, pages.collect())
+                }
+            };
+            in_flight.rows.push((row.key.to_vec(), row.lsn, value));
+        }
+        in_flight.is_whole = !more;
+    }
+
+    fn end_capture(&mut self, installed: bool) {
+        if self.in_flight.is_none() {
+            return;
+        }
+        if installed {
+            while self.in_flight.as_ref().is_some_and(|capture| !capture.is_whole) {
+                self.capture(4096);
+            }
+        }
+        let in_flight = self.in_flight.take().expect("a capture is under way");
+        let counts = self.partition.changed_counts(KEYSPACE);
+        if installed {
+            in_flight.rows.into_iter().for_each(|row| self.install_row(row));
+            self.part_counts.extend(counts.into_iter().map(|count| (count.slot, count)));
+            self.log_start = in_flight.cut + 1;
+        }
+        while self.partition.end_capture(installed) {}
+    }
+
+    fn install_row(&mut self, (key, lsn, mut row): (Vec<u8>, Lsn, Row)) {
+        let before = self.parts.get(&key);
+        if let Some((before_lsn, before)) = before {
+            assert!(*before_lsn <= lsn, "rows only get newer");
+            if let (Row::Paged(_, _, _, now, pages), Row::Paged(_, _, _, then, old)) =
+                (&mut row, before)
+            {
+                let same = now == then;
+                for (number, page) in old.iter().filter(|_| same) {
+                    pages.entry(*number).or_insert_with(|| page.clone());
+                }
+            }
+        }
+        self.parts.insert(key, (lsn, row));
+    }
+
+    fn scan(&mut self, count: usize) {
+        let must = || self.truth.keys().cloned().collect();
+        let mut scan = self.scan.take().unwrap_or_else(|| Scan {
+            cursor: self.partition.first_cursor(),
+            must: must(),
+            seen: Vec::new(),
+        });
+        let end = self.partition.end_cursor();
+        let to = scan.cursor + (end - scan.cursor).div_ceil(2);
+        let granule = self.partition.scan_granule(KEYSPACE, scan.cursor, to, count);
+        assert!(granule.next_cursor > scan.cursor, "scans move on");
+        let range = scan.cursor..granule.next_cursor;
+        assert!(granule.entries.is_sorted_by_key(|entry| (entry.position, entry.key.clone())));
+        let known: BTreeSet<&[u8]> = granule.entries.iter().map(|entry| &*entry.key).collect();
+        for entry in &granule.entries {
+            assert!(range.contains(&entry.position.cursor()));
+            if entry.live || entry.pending {
+                scan.seen.push(entry.key.to_vec());
+            }
+        }
+        for (key, (_, row)) in &self.parts {
+            let inside = range.contains(&position_of(key).cursor());
+            if inside && !matches!(row, Row::Tombstone) && !known.contains(&key[..]) {
+                scan.seen.push(key.clone());
+            }
+        }
+        scan.cursor = granule.next_cursor;
+        if scan.cursor < end {
+            self.scan = Some(scan);
+            return;
+        }
+        let mut met: BTreeMap<&[u8], usize> = BTreeMap::new();
+        for key in &scan.seen {
+            *met.entry(key).or_default() += 1;
+        }
+        for key in &scan.must {
+            assert_eq!(met.get(&key[..]), Some(&1), "a key that stays is met exactly once");
+        }
+    }
+
+    fn due(&mut self, now_ms: u64) {
+        let mut due = Vec::new();
+        // Sweeps and stale items take several calls.
+        for _ in 0..3 {
+            due.clear();
+            self.partition.due(now_ms, 10_000, &mut due);
+        }
+        let due: Vec<(Vec<u8>, u64)> =
+            due.into_iter().map(|due| (due.key.to_vec(), due.expire_at_ms)).collect();
+        let mut listed = due.clone();
+        listed.sort();
+        let resident = |key: &[u8]| {
+            let entry = self.partition.find(KEYSPACE, position_of(key), key);
+            entry.is_some_and(|entry| entry.is_live())
+        };
+        let expected: Vec<(Vec<u8>, u64)> = self
+            .truth
+            .iter()
+            .filter_map(|(key, truth)| Some((key.clone(), truth.expire_at_ms?)))
+            .filter(|(key, deadline)| *deadline <= now_ms && resident(key))
+            .collect();
+        assert_eq!(listed, expected);
+    }
+
+    /// Forgets memory and recovers from parts and log.
+    fn crash(&mut self) {
+        self.in_flight = None;
+        self.partition = Partition::new(FIRST_SLOT, SLOT_COUNT, Arc::new(position_of));
+        for count in self.part_counts.values() {
+            self.partition.set_slot_counts(*count);
+        }
+        for (lsn, logged) in self.log.iter().filter(|(lsn, _)| *lsn >= self.log_start) {
+            let at = At { lsn: *lsn, now_ms: NOW_MS, fresh: false };
+            self.partition.apply(position_of(logged.key()), &logged.record(), at, None);
+        }
+        loop {
+            let pending = self.partition.pending_keys(3);
+            if pending.is_empty() {
+                break;
+            }
+            for (keyspace, position, key) in pending {
+                let cold = self.cold(&key);
+                let departures = self.partition.departures(keyspace, position);
+                let done =
+                    self.partition.install(keyspace, position, &key, cold, departures, NOW_MS);
+                assert_eq!(done, Install::Done);
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        self.partition.check_invariants();
+        let deadlines = self.truth.values().filter(|truth| truth.expire_at_ms.is_some());
+        let expected = Counts { keys: self.truth.len() as u64, expires: deadlines.count() as u64 };
+        assert_eq!(self.partition.totals(KEYSPACE), expected);
+        for slot in FIRST_SLOT..FIRST_SLOT + SLOT_COUNT as u16 {
+            let of_slot = self.truth.keys().filter(|key| position_of(key).slot() == slot);
+            let counts = self.partition.slot_counts(KEYSPACE, slot);
+            assert_eq!(counts.keys, of_slot.count() as u64);
+        }
+        let cold = self.truth.len() as u64 - self.partition.resident_keys();
+        assert_eq!(self.partition.has_cold(), cold > 0);
+    }
+
+    /// A whole checkpoint leaves nothing dirty, and parts that hold everything.
+    fn checkpoint_holds_everything(&mut self) {
+        self.end_capture(false);
+        self.capture(usize::MAX);
+        self.end_capture(true);
+        self.check();
+        assert_eq!(self.partition.dirty_bytes(), 0);
+        let live = self.parts.iter().filter(|(_, (_, row))| !matches!(row, Row::Tombstone));
+        assert!(live.map(|(key, _)| key).eq(self.truth.keys()), "the parts hold all keys");
+        self.log.clear();
+        self.crash();
+        let keys: Vec<Vec<u8>> = self.truth.keys().cloned().collect();
+        keys.iter().for_each(|key| drop(self.load(key)));
+        self.check();
+    }
+}
+
+fn value_len() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        12 => 0..40usize,
+        4 => 100..2100usize,
+        2 => 2049..5000usize,
+        1 => 65_530..140_000usize,
+    ]
+}
+
+fn deadline() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![Just(None), (0..100u64).prop_map(|ms| Some(NOW_MS + ms))]
+}
+
+fn step(keys: u16) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        30 => (0..keys, value_len(), deadline()).prop_map(|(k, l, d)| Step::Put(k, l, d)),
+        14 => (0..keys).prop_map(Step::Delete),
+        8 => (0..keys, deadline()).prop_map(|(k, d)| Step::Expire(k, d)),
+        8 => (0..keys, 0..100u64, 1..100usize).prop_map(|(k, o, l)| Step::WriteRange(k, o, l)),
+        2 => (0..keys, 0..140_000u64, 1..9usize).prop_map(|(k, o, l)| Step::WriteRange(k, o, l)),
+        2 => (0..keys, 0..keys).prop_map(|(a, b)| Step::Rename(a, b)),
+        2 => (0..keys, 0..keys).prop_map(|(a, b)| Step::Copy(a, b)),
+        6 => (0..keys).prop_map(Step::Read),
+        4 => (0..keys, 0..keys).prop_map(|(a, b)| Step::StaleLoad(a, b)),
+        10 => (0..6000usize).prop_map(Step::Capture),
+        4 => any::<bool>().prop_map(Step::EndCapture),
+        6 => (1..20_000u64).prop_map(Step::Unload),
+        8 => (1..9usize).prop_map(Step::Scan),
+        3 => (0..120u64).prop_map(|ms| Step::Due(NOW_MS + ms)),
+        1 => Just(Step::Crash),
+    ]
+}
+
+fn run(bulk: u16, steps: Vec<Step>) {
+    let mut engine = Engine::new();
+    (0..bulk).for_each(|number| engine.put(key_of(number), 8, None));
+    for (number, step) in steps.into_iter().enumerate() {
+        engine.step(step);
+        if number % 16 == 0 {
+            engine.check();
+        }
+    }
+    engine.checkpoint_holds_everything();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn few_keys_meet_everything(steps in prop::collection::vec(step(24), 1..400)) {
+        run(0, steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn many_keys_split_and_merge_meanwhile(
+        bulk in 0..2500u16,
+        steps in prop::collection::vec(step(3000), 1..200),
+    ) {
+        run(bulk, steps);
+    }
+}

@@ -1,0 +1,75 @@
+//! The words every layer shares: LSN, position, durability.
+
+/// Log sequence number. Frames are numbered from 1 without gaps; 0 stands for "before any write".
+pub type Lsn = u64;
+
+/// Highest LSN that a file may state. Entries keep 56 bits of it; a log that starts at the bound
+/// can still grow for longer than anybody will write to it.
+pub const LSN_MAX: Lsn = 1 << 55;
+
+/// Highest epoch of the log that a file may state. Each recovery takes one.
+pub const EPOCH_MAX: u32 = 1 << 31;
+
+/// Identity of one incarnation of a logical database. FLUSHDB takes a fresh one.
+pub type KeyspaceId = u32;
+
+/// Cluster slots, as in Redis Cluster.
+pub const SLOT_COUNT: usize = 16384;
+
+/// Bits of the keyed hash inside a [`Position`].
+pub const HASH_BITS: u32 = 50;
+
+/// Bits of a [`Position`] that a SCAN cursor leaves out, so that cursors stay below 2^53.
+pub const CURSOR_SHIFT: u32 = 16;
+
+/// Place of a key in the one order that tables, parts and cursors share:
+/// cluster slot (14 bits) above a keyed 50-bit hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Puts a slot and a hash together. Only the low 50 bits of `hash` count.
+    pub const fn new(slot: u16, hash: u64) -> Position {
+        Position((slot as u64) << HASH_BITS | (hash & ((1 << HASH_BITS) - 1)))
+    }
+
+    /// The cluster slot, 0..16384.
+    pub const fn slot(self) -> u16 {
+        (self.0 >> HASH_BITS) as u16
+    }
+
+    /// The keyed hash, 50 bits.
+    pub const fn hash(self) -> u64 {
+        self.0 & ((1 << HASH_BITS) - 1)
+    }
+
+    /// The SCAN cursor granule that holds this position (48 bits).
+    pub const fn cursor(self) -> u64 {
+        self.0 >> CURSOR_SHIFT
+    }
+
+    /// The lowest position of a cursor granule.
+    pub const fn from_cursor(cursor: u64) -> Position {
+        Position(cursor << CURSOR_SHIFT)
+    }
+}
+
+/// When a write counts as acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// After fdatasync of its log frame.
+    #[default]
+    Always,
+    /// At once; the log is synced about every second.
+    EverySec,
+    /// At once; the operating system decides when bytes reach the disk.
+    No,
+}
+
+/// Seed of the keyed hash, drawn once for a database and kept in its MANIFEST.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashSeed(pub [u8; 16]);
+
+/// Identity of a database; every file of its directory carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DatabaseId(pub [u8; 16]);

@@ -1,0 +1,3 @@
+//! Pure data structures of values.
+
+pub mod string;

@@ -1,0 +1,116 @@
+//! The naive model: every operation with the LSN it ended at, and what a prefix of them adds up to.
+
+use std::collections::BTreeMap;
+
+/// Databases that the simulation uses.
+pub const DATABASES: u32 = 3;
+
+/// A value and its deadline.
+pub type Held = (Vec<u8>, Option<u64>);
+
+/// All live and expired keys of all databases.
+pub type State = BTreeMap<(u32, Vec<u8>), Held>;
+
+/// One change, as the model understands it.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Put { db: u32, key: Vec<u8>, value: Vec<u8>, deadline: Option<u64> },
+    Delete { db: u32, key: Vec<u8> },
+    WriteRange { db: u32, key: Vec<u8>, offset: usize, bytes: Vec<u8> },
+    Expire { db: u32, key: Vec<u8>, deadline: Option<u64> },
+    Rename { db: u32, from: Vec<u8>, to: Vec<u8> },
+    Copy { db: u32, from: Vec<u8>, to: Vec<u8> },
+    Flush { db: u32 },
+    Swap { a: u32, b: u32 },
+}
+
+impl Change {
+    /// Applies the change to a state.
+    pub fn apply(&self, state: &mut State) {
+        match self.clone() {
+            Change::Put { db, key, value, deadline } => {
+                state.insert((db, key), (value, deadline));
+            }
+            Change::Delete { db, key } => {
+                state.remove(&(db, key));
+            }
+            Change::WriteRange { db, key, offset, bytes } => {
+                let value = &mut state.get_mut(&(db, key)).expect("a range needs its key").0;
+                let end = offset + bytes.len();
+                if value.len() < end {
+                    value.resize(end, 0);
+                }
+                value[offset..end].copy_from_slice(&bytes);
+            }
+            Change::Expire { db, key, deadline } => {
+                state.get_mut(&(db, key)).expect("a deadline needs its key").1 = deadline;
+            }
+            Change::Rename { db, from, to } => {
+                let held = state.remove(&(db, from)).expect("a rename needs its key");
+                state.insert((db, to), held);
+            }
+            Change::Copy { db, from, to } => {
+                let held = state[&(db, from)].clone();
+                state.insert((db, to), held);
+            }
+            Change::Flush { db } => state.retain(|(of, _), _| *of != db),
+            Change::Swap { a, b } => {
+                let all = std::mem::take(state);
+                let swapped = |db| {
+                    if db == a {
+                        b
+                    } else if db == b {
+                        a
+                    } else {
+                        db
+                    }
+                };
+                *state = all.into_iter().map(|((db, k), held)| ((swapped(db), k), held)).collect();
+            }
+        }
+    }
+}
+
+/// The history of a database: atomic groups of changes and the LSN after each.
+#[derive(Default)]
+pub struct History {
+    base: State,
+    base_lsn: u64,
+    units: Vec<(u64, Vec<Change>)>,
+    /// The state after all units.
+    pub now: State,
+}
+
+impl History {
+    /// Adds a unit whose frame got `lsn`.
+    pub fn push(&mut self, lsn: u64, changes: Vec<Change>) {
+        changes.iter().for_each(|change| change.apply(&mut self.now));
+        self.units.push((lsn, changes));
+    }
+
+    /// The database came back at `lsn`: what is newer never happened.
+    pub fn cut_to(&mut self, lsn: u64) {
+        assert!(lsn >= self.base_lsn, "recovery went back before an earlier recovery");
+        let kept: Vec<_> = self.units.drain(..).filter(|(at, _)| *at <= lsn).collect();
+        for (_, changes) in &kept {
+            changes.iter().for_each(|change| change.apply(&mut self.base));
+        }
+        self.base_lsn = lsn;
+        self.now = self.base.clone();
+    }
+
+    /// The live keys of a database at `now_ms`.
+    pub fn live(&self, db: u32, now_ms: u64) -> BTreeMap<Vec<u8>, Held> {
+        self.now
+            .iter()
+            .filter(|((of, _), (_, deadline))| *of == db && deadline.is_none_or(|at| at > now_ms))
+            .map(|((_, key), held)| (key.clone(), held.clone()))
+            .collect()
+    }
+
+    /// A live key's value.
+    pub fn get(&self, db: u32, key: &[u8], now_ms: u64) -> Option<&Held> {
+        let held = self.now.get(&(db, key.to_vec()))?;
+        held.1.is_none_or(|at| at > now_ms).then_some(held)
+    }
+}
