@@ -10,6 +10,11 @@ pub mod types;
 pub mod format;
 pub mod value;
 
+#[cfg(feature = "server")]
+pub mod rdb;
+#[cfg(feature = "server")]
+pub mod resp;
+
 pub mod io;
 pub mod keyspace;
 
@@ -18,3 +23,21 @@ pub mod snapshot;
 
 pub mod engine;
 
+#[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod command;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod debug;
+#[cfg(feature = "server")]
+pub mod info;
+#[cfg(feature = "server")]
+pub mod inspect;
+#[cfg(feature = "server")]
+pub mod report;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod session;

@@ -1,0 +1,248 @@
+//! Values on their way from and to other servers: DUMP, RESTORE.
+
+use bytes::Bytes;
+
+use crate::engine::unit::{NewString, ValueRef};
+use crate::format::record::DeleteReason;
+use crate::rdb::payload::{self, Object, PayloadError};
+
+use super::args::Args;
+use super::number::integer;
+use super::row::{first_key, key_arg, word};
+use super::spec::key_flag::{ACCESS, OW, RO, UPDATE};
+use super::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        spec: Spec {
+            name: "dump",
+            arity: 2,
+            flags: flag::READONLY,
+            acl: &["keyspace"],
+            keys: &[first_key(RO | ACCESS)],
+            since: "2.6.0",
+            complexity: "O(N), N being the size of the value.",
+            summary: "Packs a value in a form that RESTORE takes on any server.",
+            args: &[key_arg()],
+            tips: &["nondeterministic_output"],
+            ..Spec::EMPTY
+        },
+        run: dump,
+    },
+    Command {
+        spec: Spec {
+            name: "restore",
+            arity: -4,
+            flags: flag::WRITE | flag::DENYOOM,
+            acl: &["keyspace", "dangerous"],
+            keys: &[first_key(OW | UPDATE)],
+            since: "2.6.0",
+            complexity: "O(N), N being the size of the value.",
+            summary: "Creates a key from what DUMP gave.",
+            args: &[
+                key_arg(),
+                Arg::new("ttl", ArgKind::Integer),
+                Arg::new("serialized-value", ArgKind::String),
+                word("replace", "REPLACE").optional().since("3.0.0"),
+                word("absttl", "ABSTTL").optional().since("5.0.0"),
+                Arg::new("seconds", ArgKind::Integer).behind("IDLETIME").optional().since("5.0.0"),
+                Arg::new("frequency", ArgKind::Integer).behind("FREQ").optional().since("5.0.0"),
+            ],
+            history: &[
+                ("3.0.0", "Takes `REPLACE`."),
+                ("5.0.0", "Takes `ABSTTL`."),
+                ("5.0.0", "Takes `IDLETIME` and `FREQ`."),
+            ],
+            ..Spec::EMPTY
+        },
+        run: restore,
+    },
+];
+
+fn dump(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+    let key = call.unit.key(call.db, call.args.get(1));
+    match call.unit.get(&key).map(|view| view.value) {
+        None => call.reply.null(),
+        Some(ValueRef::String(string)) => {
+            let pieces = payload::encode_string(&string);
+            let len = pieces.iter().map(Bytes::len).sum();
+            call.reply.bulk_pieces(len, pieces.into_iter());
+        }
+    }
+    Ok(())
+}
+
+/// The options of RESTORE.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    idle_seconds: Option<u64>,
+    frequency: Option<u8>,
+}
+
+impl Options {
+    fn parse(args: &Args<'_>) -> Result<Options, Failure> {
+        let mut options = Options::default();
+        let mut index = 4;
+        while index < args.len() {
+            let more = index + 1 < args.len();
+            if args.is(index, "REPLACE") {
+                options.replace = true;
+            } else if args.is(index, "ABSTTL") {
+                options.absolute = true;
+            } else if args.is(index, "IDLETIME") && more && options.frequency.is_none() {
+                index += 1;
+                let seconds = u64::try_from(integer(args.get(index))?);
+                options.idle_seconds = Some(
+                    seconds
+                        .map_err(|_| Failure::text("ERR Invalid IDLETIME value, must be >= 0"))?,
+                );
+            } else if args.is(index, "FREQ") && more && options.idle_seconds.is_none() {
+                index += 1;
+                let frequency = u8::try_from(integer(args.get(index))?);
+                options.frequency = Some(frequency.map_err(|_| {
+                    Failure::text("ERR Invalid FREQ value, must be >= 0 and <= 255")
+                })?);
+            } else {
+                return Err(Failure::Syntax);
+            }
+            index += 1;
+        }
+        Ok(options)
+    }
+
+    /// The deadline that the TTL argument means; 0 is none.
+    fn deadline_ms(&self, ttl: &[u8], now_ms: u64) -> Result<Option<u64>, Failure> {
+        let ttl = u64::try_from(integer(ttl)?)
+            .map_err(|_| Failure::text("ERR Invalid TTL value, must be >= 0"))?;
+        let base_ms = if self.absolute { 0 } else { now_ms };
+        let at = ttl.saturating_add(base_ms).min(i64::MAX as u64);
+        Ok((ttl > 0).then_some(at))
+    }
+}
+
+/// The string of a payload: a slice of it where it stands there as it is.
+fn decode(packed: &Bytes) -> Result<Bytes, Failure> {
+    match payload::decode(packed) {
+        Ok(Object::String(string)) => Ok(match string {
+            std::borrow::Cow::Borrowed(slice) => packed.slice_ref(slice),
+            std::borrow::Cow::Owned(string) => Bytes::from(string),
+        }),
+        Err(PayloadError::Footer) => {
+            Err(Failure::text("ERR DUMP payload version or checksum are wrong"))
+        }
+        Err(PayloadError::Value(_)) => Err(Failure::text("ERR Bad data format")),
+    }
+}
+
+fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+    let options = Options::parse(call.args)?;
+    let key = call.unit.key(call.db, call.args.get(1));
+    let taken = call.unit.peek(&key).is_some();
+    if taken && !options.replace {
+        return Err(Failure::text("BUSYKEY Target key name already exists."));
+    }
+    let now_ms = call.unit.now_ms();
+    let expire_at_ms = options.deadline_ms(call.args.get(2), now_ms)?;
+    let string = decode(&call.args.bytes(3))?;
+    if expire_at_ms.is_some_and(|at| at <= now_ms) {
+        if taken {
+            call.unit.delete(&key, DeleteReason::Command);
+        }
+    } else {
+        call.unit.put(&key, NewString::Shared(string), expire_at_ms);
+        call.unit.set_access(&key, options.idle_seconds, options.frequency);
+    }
+    call.reply.ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{deadline, run, run_bytes, unit};
+    use crate::engine::unit::Unit;
+
+    /// `hello` as redis-server 7.0 dumps it.
+    const HELLO: &[u8] = b"\x00\x05hello\n\x00cr\xdfve4 \n";
+
+    fn restore(unit: &mut Unit<'_>, payload: &[u8], ttl: &str, options: &[&str]) -> String {
+        let mut args: Vec<&[u8]> = vec![b"RESTORE", b"a", ttl.as_bytes(), payload];
+        args.extend(options.iter().map(|option| option.as_bytes()));
+        run(unit, &args)
+    }
+
+    #[test]
+    fn what_is_dumped_can_be_restored() {
+        for value in ["", "12", "-70000", "hello", &"abc".repeat(50_000)] {
+            let mut unit = unit();
+            run(&mut unit, &["SET", "b", value]);
+            let reply = run_bytes(&mut unit, &["DUMP", "b"]);
+            let head = reply.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+            let payload = &reply[head..reply.len() - 2];
+            assert_eq!(restore(&mut unit, payload, "0", &[]), "+OK");
+            let [a, b] = ["a", "b"].map(|key| run(&mut unit, &["GET", key]));
+            assert_eq!(a, b);
+        }
+        assert_eq!(run(&mut unit(), &["DUMP", "no"]), "$-1");
+    }
+
+    #[test]
+    fn deadlines_are_relative_unless_told_otherwise() {
+        let mut unit = unit();
+        assert_eq!(restore(&mut unit, HELLO, "500", &[]), "+OK");
+        assert_eq!(deadline(&mut unit, "a"), Some(1_600_000_000_500));
+        let at = "1600000000700";
+        assert_eq!(restore(&mut unit, HELLO, at, &["ABSTTL", "replace"]), "+OK");
+        assert_eq!(deadline(&mut unit, "a"), Some(1_600_000_000_700));
+        assert_eq!(restore(&mut unit, HELLO, "0", &["ABSTTL", "REPLACE"]), "+OK");
+        assert_eq!(deadline(&mut unit, "a"), None);
+        assert_eq!(restore(&mut unit, HELLO, "9223372036854775807", &["REPLACE"]), "+OK");
+        assert_eq!(deadline(&mut unit, "a"), Some(i64::MAX as u64));
+    }
+
+    #[test]
+    fn a_value_that_has_expired_only_replaces() {
+        let mut unit = unit();
+        assert_eq!(restore(&mut unit, HELLO, "1000", &["ABSTTL"]), "+OK");
+        assert_eq!(run(&mut unit, &["EXISTS", "a"]), ":0");
+        run(&mut unit, &["SET", "a", "1"]);
+        assert_eq!(restore(&mut unit, HELLO, "1000", &["ABSTTL", "REPLACE"]), "+OK");
+        assert_eq!(run(&mut unit, &["EXISTS", "a"]), ":0");
+    }
+
+    #[test]
+    fn errors_come_in_the_order_of_redis() {
+        let wrong = "-ERR DUMP payload version or checksum are wrong";
+        let integer = "-ERR value is not an integer or out of range";
+        let cases: [(&str, &[&str], &str); 9] = [
+            ("x", &["FOO"], "-ERR syntax error"),
+            ("x", &["IDLETIME"], "-ERR syntax error"),
+            ("x", &["FREQ", "1", "IDLETIME", "1"], "-ERR syntax error"),
+            ("x", &["IDLETIME", "-1"], "-ERR Invalid IDLETIME value, must be >= 0"),
+            ("x", &["FREQ", "256"], "-ERR Invalid FREQ value, must be >= 0 and <= 255"),
+            ("x", &["IDLETIME", "x"], integer),
+            ("x", &[], integer),
+            ("-1", &[], "-ERR Invalid TTL value, must be >= 0"),
+            ("0", &[], wrong),
+        ];
+        for (ttl, options, reply) in cases {
+            assert_eq!(restore(&mut unit(), b"foo", ttl, options), reply, "{ttl} {options:?}");
+        }
+        let mut unit = unit();
+        run(&mut unit, &["SET", "a", "1"]);
+        let busy = "-BUSYKEY Target key name already exists.";
+        assert_eq!(restore(&mut unit, b"foo", "x", &[]), busy);
+        assert_eq!(restore(&mut unit, b"foo", "0", &["REPLACE"]), wrong);
+        assert_eq!(run(&mut unit, &["GET", "a"]), "$1 1");
+    }
+
+    #[test]
+    fn a_sound_payload_of_another_type_is_bad_data() {
+        // An empty list node count with a right checksum.
+        let body = b"\x0e\x00\x06\x00";
+        let payload = [&body[..], &crate::rdb::crc64::sum(body).to_le_bytes()].concat();
+        assert_eq!(restore(&mut unit(), &payload, "0", &[]), "-ERR Bad data format");
+    }
+}

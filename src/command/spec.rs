@@ -1,0 +1,312 @@
+//! What a row of the command table says.
+
+use crate::engine::unit::Unit;
+use crate::resp::write::Reply;
+
+use super::args::Args;
+
+/// Flags of COMMAND INFO, and a few of our own. Bits.
+pub mod flag {
+    /// May change data.
+    pub const WRITE: u32 = 1 << 0;
+    /// Never changes data.
+    pub const READONLY: u32 = 1 << 1;
+    /// Refused when memory is short.
+    pub const DENYOOM: u32 = 1 << 2;
+    /// An administrator's command.
+    pub const ADMIN: u32 = 1 << 3;
+    /// Belongs to publish/subscribe.
+    pub const PUBSUB: u32 = 1 << 4;
+    /// Not allowed in scripts.
+    pub const NOSCRIPT: u32 = 1 << 5;
+    /// May block the client.
+    pub const BLOCKING: u32 = 1 << 6;
+    /// Allowed while loading.
+    pub const LOADING: u32 = 1 << 7;
+    /// Allowed on a stale replica.
+    pub const STALE: u32 = 1 << 8;
+    /// Not fed to MONITOR.
+    pub const SKIP_MONITOR: u32 = 1 << 9;
+    /// Not kept in the slow log.
+    pub const SKIP_SLOWLOG: u32 = 1 << 10;
+    /// Answers ASKING's slot.
+    pub const ASKING: u32 = 1 << 11;
+    /// Constant or logarithmic time.
+    pub const FAST: u32 = 1 << 12;
+    /// Allowed before authentication.
+    pub const NO_AUTH: u32 = 1 << 13;
+    /// May replicate although it is not a write.
+    pub const MAY_REPLICATE: u32 = 1 << 14;
+    /// Allowed while a script or another command keeps the server busy.
+    pub const ALLOW_BUSY: u32 = 1 << 15;
+    /// Must not be queued in MULTI.
+    pub const NO_MULTI: u32 = 1 << 16;
+    /// Keys cannot be found from the table alone.
+    pub const MOVABLE_KEYS: u32 = 1 << 17;
+    /// Does not wait for asynchronous loading.
+    pub const NO_ASYNC_LOADING: u32 = 1 << 18;
+    /// Firn: touches the whole keyspace; every partition is locked.
+    pub const ALL_KEYS: u32 = 1 << 19;
+    /// Firn: reads the keyspace page by page ([`crate::engine::unit::Unit::scan`]); runs off the
+    /// worker, with no partition locked.
+    pub const SCANS: u32 = 1 << 21;
+    /// Firn: frees space; may use the log's reserve when the disk is full.
+    pub const FREES: u32 = 1 << 20;
+    /// Firn: writes a value made of other keys' values; their size bounds its frame.
+    pub const COPIES: u32 = 1 << 22;
+    /// Firn: an argument names another database, where it has a key too.
+    pub const OTHER_DATABASE: u32 = 1 << 23;
+}
+
+/// Families, in Redis's names (COMMAND DOCS `group`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// `generic`
+    Generic,
+    /// `string`
+    String,
+    /// `bitmap`
+    Bitmap,
+    /// `connection`
+    Connection,
+    /// `server`
+    Server,
+    /// `transactions`
+    Transactions,
+}
+
+/// Flags of a key specification. Bits.
+pub mod key_flag {
+    /// RO
+    pub const RO: u32 = 1 << 0;
+    /// RW
+    pub const RW: u32 = 1 << 1;
+    /// OW
+    pub const OW: u32 = 1 << 2;
+    /// RM
+    pub const RM: u32 = 1 << 3;
+    /// access
+    pub const ACCESS: u32 = 1 << 4;
+    /// update
+    pub const UPDATE: u32 = 1 << 5;
+    /// insert
+    pub const INSERT: u32 = 1 << 6;
+    /// delete
+    pub const DELETE: u32 = 1 << 7;
+    /// not_key
+    pub const NOT_KEY: u32 = 1 << 8;
+    /// incomplete
+    pub const INCOMPLETE: u32 = 1 << 9;
+    /// variable_flags
+    pub const VARIABLE_FLAGS: u32 = 1 << 10;
+}
+
+/// Where a search for keys begins.
+#[derive(Clone, Copy, Debug)]
+pub enum BeginSearch {
+    /// At an argument index (the command's name is 0).
+    Index(i32),
+    /// Behind a keyword, searched from an index (negative: from the end).
+    Keyword(&'static str, i32),
+}
+
+/// How keys follow the begin.
+#[derive(Clone, Copy, Debug)]
+pub enum FindKeys {
+    /// From the begin to `last` (relative; -1 is the last argument), every `step`; `limit` as in
+    /// Redis.
+    Range {
+        /// Last, relative to the begin.
+        last: i32,
+        /// Step.
+        step: i32,
+        /// Limit.
+        limit: i32,
+    },
+    /// A count stands at `count` (relative to the begin), keys from `first`, every `step`.
+    KeyNum {
+        /// Index of the count.
+        count: i32,
+        /// Index of the first key.
+        first: i32,
+        /// Step.
+        step: i32,
+    },
+}
+
+/// One key specification.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Where the search begins.
+    pub begin: BeginSearch,
+    /// How keys follow.
+    pub find: FindKeys,
+    /// [`key_flag`] bits.
+    pub flags: u32,
+    /// A note for COMMAND INFO.
+    pub notes: &'static str,
+}
+
+/// Type of an argument in COMMAND DOCS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArgKind {
+    /// `string`
+    String,
+    /// `integer`
+    Integer,
+    /// `double`
+    Double,
+    /// `key`
+    Key,
+    /// `pattern`
+    Pattern,
+    /// `unix-time`
+    UnixTime,
+    /// `pure-token`
+    PureToken,
+    /// `oneof`
+    OneOf,
+    /// `block`
+    Block,
+}
+
+/// One argument in COMMAND DOCS.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg {
+    /// Name.
+    pub name: &'static str,
+    /// Type.
+    pub kind: ArgKind,
+    /// The token in front of it, or "".
+    pub token: &'static str,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// Whether it may be repeated.
+    pub multiple: bool,
+    /// Whether its token is repeated with it.
+    pub multiple_token: bool,
+    /// Index of its key specification, for keys.
+    pub key_spec: Option<u8>,
+    /// First version, where later than the command's, or "".
+    pub since: &'static str,
+    /// Arguments inside (`oneof`, `block`).
+    pub inner: &'static [Arg],
+}
+
+impl Arg {
+    /// A required argument without a token; the other constructors of a row start from it.
+    pub const fn new(name: &'static str, kind: ArgKind) -> Arg {
+        Arg {
+            name,
+            kind,
+            token: "",
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            key_spec: None,
+            since: "",
+            inner: &[],
+        }
+    }
+}
+
+/// One row: everything that COMMAND, COMMAND DOCS, ACL categories and the dispatch need to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Lower case; a subcommand's is its own word (`usage`).
+    pub name: &'static str,
+    /// Arguments with the name: exactly n, or at least -n.
+    pub arity: i32,
+    /// [`flag`] bits.
+    pub flags: u32,
+    /// ACL categories beyond those that flags and group imply, as Redis names them (`keyspace`,
+    /// `dangerous`).
+    pub acl: &'static [&'static str],
+    /// Where its keys are.
+    pub keys: &'static [KeySpec],
+    /// Family.
+    pub group: Group,
+    /// First version of Redis that had it.
+    pub since: &'static str,
+    /// Big O.
+    pub complexity: &'static str,
+    /// One sentence of our own.
+    pub summary: &'static str,
+    /// Arguments, for COMMAND DOCS.
+    pub args: &'static [Arg],
+    /// Tips, as Redis names them (`nondeterministic_output`).
+    pub tips: &'static [&'static str],
+    /// Version and words of a deprecation, and the replacement.
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// (version, what changed).
+    pub history: &'static [(&'static str, &'static str)],
+    /// Rows of subcommands, for containers.
+    pub subcommands: &'static [Spec],
+}
+
+impl Spec {
+    /// An empty row to override with struct update syntax.
+    pub const EMPTY: Spec = Spec {
+        name: "",
+        arity: 1,
+        flags: 0,
+        acl: &[],
+        keys: &[],
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "",
+        args: &[],
+        tips: &[],
+        deprecated: None,
+        history: &[],
+        subcommands: &[],
+    };
+}
+
+/// What a data command is handed.
+pub struct Call<'c, 'e, 'o> {
+    /// The locked partitions of its keys, and the frame its effects go to.
+    pub unit: &'c mut Unit<'e>,
+    /// The logical database.
+    pub db: u32,
+    /// Arguments; 0 is the command's name.
+    pub args: &'c Args<'c>,
+    /// Where the reply goes.
+    pub reply: &'c mut Reply<'o>,
+}
+
+/// A failure that becomes an error reply. Nothing was changed or logged by the command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// `WRONGTYPE Operation against a key holding the wrong kind of value`
+    WrongType,
+    /// `ERR syntax error`
+    Syntax,
+    /// `ERR value is not an integer or out of range`
+    NotInteger,
+    /// `ERR value is not a valid float`
+    NotFloat,
+    /// `ERR no such key`
+    NoSuchKey,
+    /// Any other text, with its prefix (`ERR ...`).
+    Text(std::borrow::Cow<'static, str>),
+}
+
+impl Failure {
+    /// A fixed text with its prefix.
+    pub const fn text(text: &'static str) -> Failure {
+        Failure::Text(std::borrow::Cow::Borrowed(text))
+    }
+}
+
+/// A data command's function.
+pub type Run = fn(&mut Call<'_, '_, '_>) -> Result<(), Failure>;
+
+/// A row and its function.
+pub struct Command {
+    /// The row.
+    pub spec: Spec,
+    /// The function.
+    pub run: Run,
+}

@@ -1,0 +1,64 @@
+//! The directives that running code reads, as numbers.
+
+use crate::types::Durability;
+
+/// A copy of what connections need of the directives; a new one is made by each CONFIG SET.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Level of clients that did not choose one (`appendfsync`).
+    pub durability: Durability,
+    /// `databases`
+    pub databases: u32,
+    /// `proto-max-bulk-len`
+    pub bulk_bytes_max: u64,
+    /// `client-query-buffer-limit`
+    pub query_bytes_max: usize,
+    /// The hard limit of class normal in `client-output-buffer-limit`; 0 is none.
+    pub output_bytes_max: usize,
+    /// `timeout`, in milliseconds; 0 is none.
+    pub timeout_ms: u64,
+    /// `tcp-keepalive`, in seconds; 0 is none.
+    pub keepalive_s: u32,
+    /// `maxclients`
+    pub clients_max: usize,
+    /// `requirepass`; empty is none.
+    pub password: Vec<u8>,
+    /// `protected-mode`
+    pub protected_mode: bool,
+    /// `slowlog-log-slower-than`, in microseconds; negative is never.
+    pub slow_micros: i64,
+    /// `slowlog-max-len`
+    pub slowlog_len_max: usize,
+    /// `latency-monitor-threshold`, in milliseconds; 0 is never.
+    pub latency_ms: u64,
+}
+
+impl Settings {
+    /// The settings that canonical values mean.
+    pub fn new<'v>(value: impl Fn(&str) -> &'v str) -> Settings {
+        let number = |name: &str| -> i64 {
+            let value = value(name).parse();
+            value.unwrap_or_else(|_| unreachable!("{name} was checked to be a number"))
+        };
+        let mut limits = value("client-output-buffer-limit").split(' ');
+        Settings {
+            durability: match value("appendfsync") {
+                "always" => Durability::Always,
+                "everysec" => Durability::EverySec,
+                _ => Durability::No,
+            },
+            databases: number("databases") as u32,
+            bulk_bytes_max: number("proto-max-bulk-len") as u64,
+            query_bytes_max: number("client-query-buffer-limit") as usize,
+            output_bytes_max: limits.nth(1).and_then(|word| word.parse().ok()).unwrap_or(0),
+            timeout_ms: number("timeout") as u64 * 1000,
+            keepalive_s: number("tcp-keepalive") as u32,
+            clients_max: number("maxclients") as usize,
+            password: value("requirepass").into(),
+            protected_mode: value("protected-mode") == "yes",
+            slow_micros: number("slowlog-log-slower-than"),
+            slowlog_len_max: number("slowlog-max-len") as usize,
+            latency_ms: number("latency-monitor-threshold") as u64,
+        }
+    }
+}

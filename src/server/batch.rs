@@ -1,0 +1,285 @@
+//! One batch of input: its commands are found, their keys fetched near, and then they run.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+
+use crate::command::args::Args;
+use crate::config::settings::Settings;
+use crate::engine::Engine;
+use crate::resp::parse::{Found, Limits, Parser, ProtocolError};
+use crate::resp::write::Reply;
+use crate::session::call::Outcome;
+use crate::session::dispatch::{Dispatcher, Request};
+use crate::session::state::ReplyMode;
+use crate::session::table::{KeyPlan, Lookup};
+use crate::types::Position;
+
+use super::connection::{Connection, Interrupt};
+use super::input::owner_for;
+use super::meter::{Meter, note_slow};
+
+/// Commands that are parsed and prefetched before the first of them runs.
+const GROUP_MAX: usize = 32;
+
+/// Replies that wait beyond this stop reading and running, in bytes.
+pub(super) const OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// A parsed command of a group.
+pub struct Planned {
+    lookup: Lookup,
+    position: Position,
+    /// Its ranges.
+    ranges: (u32, u32),
+    /// Its bytes in the batch.
+    bytes: (u32, u32),
+    is_inline: bool,
+}
+
+impl Planned {
+    /// Whether this call is of the same command, as far as its name tells.
+    fn is_named(&self, args: &Args<'_>, input: &[u8], ranges: &[(u32, u32)]) -> bool {
+        let (start, end) = ranges[self.ranges.0 as usize];
+        matches!(self.lookup, Lookup::Found(row) if row.is_plain())
+            && args.get(0) == &input[start as usize..end as usize]
+    }
+}
+
+/// Where a group ends in its batch.
+enum GroupEnd {
+    /// The next command starts here.
+    Full(usize),
+    /// An incomplete command starts here.
+    Incomplete(usize),
+    /// What stands behind is no command.
+    Violation(ProtocolError),
+}
+
+/// How far a batch got.
+pub(super) struct Ran {
+    /// Where the rest of the input begins.
+    pub(super) rest: usize,
+    /// Whether the rest may hold whole commands.
+    pub(super) is_unread: bool,
+    /// Why it stopped early, where that is a command.
+    pub(super) interrupt: Option<Interrupt>,
+}
+
+impl Ran {
+    fn up_to(rest: usize) -> Ran {
+        Ran { rest, is_unread: false, interrupt: None }
+    }
+}
+
+/// The worker's memory for parsed commands.
+pub(super) struct Plan<'p> {
+    pub(super) ranges: &'p mut Vec<(u32, u32)>,
+    pub(super) planned: &'p mut Vec<Planned>,
+}
+
+fn plan_start(planned: &[Planned], at: usize) -> usize {
+    planned.first().map_or(at, |first| first.bytes.0 as usize)
+}
+
+/// Gives the memory back that one command of very many arguments needed.
+fn shrink(ranges: &mut Vec<(u32, u32)>) {
+    const KEPT: usize = 64 << 10;
+    if ranges.capacity() > KEPT {
+        ranges.clear();
+        ranges.shrink_to(KEPT);
+    }
+}
+
+impl Connection {
+    /// Runs the complete commands of `input`.
+    pub(super) fn run_batch(
+        &mut self,
+        input: &[u8],
+        owner: Option<&Bytes>,
+        plan: Plan<'_>,
+        settings: &Settings,
+    ) -> Ran {
+        let worker = self.worker.clone();
+        let dispatcher = Dispatcher {
+            services: &worker.services,
+            stats: worker.stats(),
+            settings,
+            now_ms: worker.services.engine.now_ms(),
+        };
+        let client = self.session.client.clone();
+        client.active_ms.store(dispatcher.now_ms, Relaxed);
+        let mut at = 0;
+        loop {
+            plan.ranges.clear();
+            plan.planned.clear();
+            let end = self.plan_group(input, at, &dispatcher, plan.ranges, plan.planned);
+            self.fetch_near(&worker.services.engine, plan.planned);
+            let (done, interrupt) = self.run_group(input, owner, &dispatcher, &plan);
+            if let Some(last) = plan.planned[..done].last()
+                && let Lookup::Found(row) = last.lookup
+            {
+                client.last_row.store(row.id, Relaxed);
+            }
+            if self.is_closing {
+                return Ran::up_to(input.len());
+            }
+            if interrupt.is_some() {
+                // Everything behind is parsed anew when the connection goes on.
+                let last = plan.planned[..done].last();
+                let from = last.map_or(plan_start(plan.planned, at), |last| last.bytes.1 as usize);
+                self.parser = Parser::default();
+                return Ran { rest: from, is_unread: true, interrupt };
+            }
+            match end {
+                GroupEnd::Full(next) if self.outbox.waiting_bytes() > OUTPUT_BYTES_MAX => {
+                    return Ran { rest: next, is_unread: true, interrupt: None };
+                }
+                GroupEnd::Full(next) => at = next,
+                GroupEnd::Incomplete(start) => {
+                    shrink(plan.ranges);
+                    return Ran::up_to(start);
+                }
+                GroupEnd::Violation(error) => {
+                    self.refuse(error);
+                    return Ran::up_to(input.len());
+                }
+            }
+        }
+    }
+
+    /// Parses a group of commands and finds the places of their keys.
+    fn plan_group(
+        &mut self,
+        input: &[u8],
+        mut at: usize,
+        dispatcher: &Dispatcher<'_>,
+        ranges: &mut Vec<(u32, u32)>,
+        planned: &mut Vec<Planned>,
+    ) -> GroupEnd {
+        let authenticated = !dispatcher.lacks_authentication(&self.session);
+        let limits = Limits { bulk_bytes_max: dispatcher.settings.bulk_bytes_max, authenticated };
+        let engine = &dispatcher.services.engine;
+        // Whether a stranger's next command is allowed depends on the one before.
+        let most = if authenticated { GROUP_MAX } else { 1 };
+        while planned.len() < most {
+            let first = ranges.len();
+            let (end, is_inline) = match self.parser.next(input, at, &limits, ranges) {
+                Ok(Found::Command(end)) => (end, false),
+                Ok(Found::Inline(end)) => (end, true),
+                Ok(Found::Incomplete(start)) => return GroupEnd::Incomplete(start),
+                Err(error) => return GroupEnd::Violation(error),
+            };
+            let text = if is_inline { self.parser.inline() } else { input };
+            let args = Args::new(text, &ranges[first..], None);
+            let lookup = match planned.last() {
+                // Pipelines repeat themselves: the same name means the same row.
+                Some(last) if last.is_named(&args, input, ranges) => last.lookup,
+                _ => dispatcher.services.table.find(&args),
+            };
+            let mut position = Position::default();
+            if let Lookup::Found(row) = lookup
+                && row.keys == KeyPlan::First
+                && args.len() > 1
+            {
+                position = engine.key(self.session.db, args.get(1)).position;
+            }
+            planned.push(Planned {
+                lookup,
+                position,
+                ranges: (first as u32, ranges.len() as u32),
+                bytes: (at as u32, end as u32),
+                is_inline,
+            });
+            at = end;
+            if is_inline {
+                // The parser holds the words of one inline command at a time.
+                break;
+            }
+        }
+        GroupEnd::Full(at)
+    }
+
+    /// Asks for the keys of a group to be brought into the cache. A single command would wait for
+    /// its own key anyway.
+    fn fetch_near(&self, engine: &Engine, planned: &[Planned]) {
+        if planned.len() < 2 {
+            return;
+        }
+        let with_key = |planned: &&Planned| match planned.lookup {
+            Lookup::Found(row) => row.keys == KeyPlan::First,
+            _ => false,
+        };
+        let positions = planned.iter().filter(with_key).map(|one| one.position);
+        engine.prefetch(self.session.db, positions);
+    }
+
+    /// Runs a group; how many commands are done, and why it stopped early.
+    fn run_group(
+        &mut self,
+        input: &[u8],
+        owner: Option<&Bytes>,
+        dispatcher: &Dispatcher<'_>,
+        plan: &Plan<'_>,
+    ) -> (usize, Option<Interrupt>) {
+        let worker = self.worker.clone();
+        let services = dispatcher.services;
+        let mut meter = Meter::start(dispatcher.stats, dispatcher.settings);
+        let durable = services.engine.durable_lsn();
+        let mut pool = worker.pool.borrow_mut();
+        let mut done = 0;
+        let mut interrupt = None;
+        for command in plan.planned.iter() {
+            let ranges = &plan.ranges[command.ranges.0 as usize..command.ranges.1 as usize];
+            let args = if command.is_inline {
+                Args::new(self.parser.inline(), ranges, None)
+            } else {
+                Args::new(input, ranges, owner_for(owner, ranges))
+            };
+            let request = Request {
+                lookup: command.lookup,
+                args: &args,
+                position: command.position,
+                bytes: (command.bytes.1 - command.bytes.0) as usize,
+            };
+            if let Lookup::Found(row) = command.lookup {
+                meter.before(row, request.bytes);
+            }
+            let offset = self.outbox.end();
+            let out = self.outbox.filling(&mut pool);
+            let outcome = dispatcher.run(&mut self.session, &request, out);
+            match outcome {
+                Outcome::Retry(wait) => {
+                    interrupt = Some(Interrupt::Wait(wait));
+                    break;
+                }
+                Outcome::Done(lsn) if lsn > durable => self.outbox.gate(offset, lsn),
+                Outcome::Done(_) => {}
+                Outcome::Close => self.is_closing = true,
+                Outcome::Job(job) => interrupt = Some(Interrupt::Job(job)),
+                Outcome::Later(ms, job) => interrupt = Some(Interrupt::Later(ms, job)),
+            }
+            done += 1;
+            if let Lookup::Found(row) = command.lookup
+                && let Some(micros) = meter.after(row, request.bytes)
+            {
+                note_slow(services, dispatcher.settings, &self.session, row, &args, micros);
+            }
+            if self.is_closing || interrupt.is_some() {
+                break;
+            }
+        }
+        meter.close();
+        (done, interrupt)
+    }
+
+    /// Answers a violation of the protocol and ends the connection.
+    fn refuse(&mut self, error: ProtocolError) {
+        self.is_closing = true;
+        let text = format!("ERR Protocol error: {error}");
+        self.worker.services.stats.error(&text);
+        if self.session.reply_mode() == ReplyMode::On {
+            let out = self.outbox.filling(&mut self.worker.pool.borrow_mut());
+            Reply::new(out, self.session.protocol).error(&text);
+        }
+    }
+}

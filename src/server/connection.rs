@@ -1,0 +1,336 @@
+//! One connection: reads all there is, runs all complete commands, sends all that may be sent.
+//!
+//! While replies wait for a commit the connection goes on reading and executing (D3), until too
+//! much waits. A command that has to wait stops its connection only; the rest of its input is kept.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::settings::Settings;
+use crate::engine::Pinned;
+use crate::resp::parse::Parser;
+use crate::resp::write::Output;
+use crate::session::call::{Job, Wait};
+use crate::session::clients::Client;
+use crate::session::state::Session;
+use crate::types::Lsn;
+
+use super::batch::{OUTPUT_BYTES_MAX, Plan};
+use super::input::{Batch, Input};
+use super::outbox::{Outbox, Stopped};
+use super::stream::Stream;
+use super::worker::{Scratch, Worker};
+
+/// Reads in a row before other connections get their turn.
+const READS_IN_A_ROW: usize = 4;
+/// A command for which the log has no room is tried again after this time at the latest.
+const ROOM_RETRY: Duration = Duration::from_millis(2);
+
+/// Why a connection interrupts its batch.
+pub(super) enum Interrupt {
+    Wait(Wait),
+    Job(Job),
+    Later(Option<u64>, Job),
+}
+
+/// What the connection's task does next.
+enum Turn {
+    Closed,
+    Interrupted(Interrupt),
+}
+
+/// One client's connection.
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    pub(super) session: Session,
+    pub(super) worker: Rc<Worker>,
+    pub(super) parser: Parser,
+    pub(super) input: Input,
+    pub(super) outbox: Outbox,
+    /// Keys that were fetched for the command that waits, kept until it has run.
+    pins: Vec<Pinned>,
+    /// The LSN that the task is registered for at the worker's gates; 0 for none.
+    pub(super) registered: Lsn,
+    /// Nothing is read any more; the connection ends once all replies are sent.
+    pub(super) is_closing: bool,
+}
+
+/// Serves a client until it goes.
+pub async fn serve(stream: Stream, client: Arc<Client>, worker: Rc<Worker>) {
+    std::future::poll_fn(|cx| {
+        client.set_waker(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let authenticated = worker.settings().password.is_empty();
+    let mut connection = Connection {
+        stream,
+        session: Session::new(client, authenticated),
+        worker,
+        parser: Parser::default(),
+        input: Input::default(),
+        outbox: Outbox::default(),
+        pins: Vec::new(),
+        registered: 0,
+        is_closing: false,
+    };
+    loop {
+        match std::future::poll_fn(|cx| connection.poll(cx)).await {
+            Turn::Closed => break,
+            Turn::Interrupted(interrupt) => {
+                if connection.resolve(interrupt).await.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    let engine = connection.worker.services.engine.clone();
+    connection.session.unwatch(&engine);
+}
+
+impl Connection {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        for _ in 0..READS_IN_A_ROW {
+            if self.session.client.is_killed() {
+                return Poll::Ready(Turn::Closed);
+            }
+            match self.poll_send(cx) {
+                Err(_) => return Poll::Ready(Turn::Closed),
+                Ok(Stopped::Empty) if self.is_closing => return Poll::Ready(Turn::Closed),
+                Ok(_) => self.publish(),
+            }
+            let settings = self.worker.settings();
+            if self.is_overfull(&settings) {
+                return Poll::Ready(Turn::Closed);
+            }
+            if self.is_closing || self.outbox.waiting_bytes() > OUTPUT_BYTES_MAX {
+                return Poll::Pending;
+            }
+            let interrupt = match self.input.take_unread() {
+                Some(bytes) => self.run_owned(bytes, &settings),
+                None => match self.poll_input(cx, &settings) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(None) => {
+                        // Replies that wait for a commit are still owed.
+                        self.is_closing = true;
+                        None
+                    }
+                    Poll::Ready(Some(interrupt)) => interrupt,
+                },
+            };
+            if let Some(interrupt) = interrupt {
+                return Poll::Ready(Turn::Interrupted(interrupt));
+            }
+        }
+        if self.poll_send(cx).is_err() {
+            return Poll::Ready(Turn::Closed);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads once and runs what came; none at the end of the stream.
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        settings: &Settings,
+    ) -> Poll<Option<Option<Interrupt>>> {
+        let worker = self.worker.clone();
+        let scratch = &mut *worker.scratch.borrow_mut();
+        let missing = self.parser.missing_bytes(self.input.len());
+        let read = self.input.poll_read(cx, &mut self.stream, &mut scratch.input, missing);
+        let (batch, count) = match read {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_) | Ok(None)) => return Poll::Ready(None),
+            Poll::Ready(Ok(Some(read))) => read,
+        };
+        worker.stats().read(count);
+        worker.note_batch(self.session.client.id);
+        let Scratch { input, ranges, planned } = scratch;
+        let plan = Plan { ranges, planned };
+        Poll::Ready(Some(match batch {
+            Batch::Nothing => None,
+            Batch::Scratch(len) => {
+                let input = &input[..len];
+                let ran = self.run_batch(input, None, plan, settings);
+                self.input.keep(&input[ran.rest..], ran.is_unread);
+                ran.interrupt
+            }
+            Batch::Owned(bytes) => self.run_and_keep(bytes, plan, settings),
+        }))
+    }
+
+    fn run_owned(&mut self, bytes: Bytes, settings: &Settings) -> Option<Interrupt> {
+        let worker = self.worker.clone();
+        let Scratch { ranges, planned, .. } = &mut *worker.scratch.borrow_mut();
+        self.run_and_keep(bytes, Plan { ranges, planned }, settings)
+    }
+
+    fn run_and_keep(
+        &mut self,
+        bytes: Bytes,
+        plan: Plan<'_>,
+        settings: &Settings,
+    ) -> Option<Interrupt> {
+        let ran = self.run_batch(&bytes, Some(&bytes), plan, settings);
+        if ran.rest > 0 || !matches!(ran.interrupt, Some(Interrupt::Wait(_))) {
+            // The command that they were fetched for has run.
+            self.pins.clear();
+        }
+        self.input.keep_owned(bytes, ran.rest, ran.is_unread);
+        ran.interrupt
+    }
+
+    /// Whether more waits than the directives allow; the client is closed then.
+    fn is_overfull(&self, settings: &Settings) -> bool {
+        let output_bytes_max = match settings.output_bytes_max {
+            0 => usize::MAX,
+            max => max,
+        };
+        self.outbox.waiting_bytes() > output_bytes_max
+            || self.input.len() > settings.query_bytes_max
+    }
+
+    /// Tells the registry how the client stands.
+    fn publish(&self) {
+        let client = &self.session.client;
+        client.input_bytes.store(self.input.len(), Relaxed);
+        client.output_bytes.store(self.outbox.waiting_bytes(), Relaxed);
+    }
+
+    /// Sends what may be sent, and sees to it that the task is woken when more may be.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> std::io::Result<Stopped> {
+        if self.outbox.waiting_bytes() == 0 {
+            return Ok(Stopped::Empty);
+        }
+        let worker = &*self.worker;
+        let mut pool = worker.pool.borrow_mut();
+        loop {
+            let durable = worker.services.engine.durable_lsn();
+            let (count, stopped) = self.outbox.send(&self.stream, durable, &mut pool)?;
+            if count > 0 {
+                worker.stats().wrote(count);
+            }
+            match stopped {
+                Stopped::Empty => return Ok(stopped),
+                Stopped::Full => match self.stream.poll_write_ready(cx)? {
+                    Poll::Ready(()) => continue,
+                    Poll::Pending => return Ok(stopped),
+                },
+                Stopped::Gated(lsn) => {
+                    worker.want_durable(self.outbox.highest_gate());
+                    if std::mem::replace(&mut self.registered, lsn) == lsn {
+                        return Ok(stopped);
+                    }
+                    worker.gates.wait(lsn, cx.waker());
+                }
+            }
+        }
+    }
+
+    /// Waits, or works off the worker, and sends replies meanwhile. None when the client is gone.
+    async fn resolve(&mut self, interrupt: Interrupt) -> Option<()> {
+        match interrupt {
+            Interrupt::Wait(wait) => self.wait(wait).await,
+            Interrupt::Job(job) => self.work(job).await,
+            Interrupt::Later(ms, job) => self.work_later(ms, job).await,
+        }
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Option<()> {
+        let services = self.worker.services.clone();
+        match wait {
+            Wait::Pause(ms) => self.meanwhile(services.pause.wait(ms)).await,
+            Wait::LogRoom => {
+                let worker = self.worker.clone();
+                let durable = services.engine.durable_lsn();
+                worker.want_durable(durable + 1);
+                let mut is_registered = false;
+                let commit = std::future::poll_fn(|cx| {
+                    if services.engine.durable_lsn() > durable {
+                        return Poll::Ready(());
+                    }
+                    if !std::mem::replace(&mut is_registered, true) {
+                        worker.gates.wait(durable + 1, cx.waker());
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                });
+                // Room comes from commits, but also from segments that are prepared meanwhile.
+                let tried = tokio::time::timeout(ROOM_RETRY, commit);
+                self.meanwhile(tried).await.map(drop)
+            }
+            Wait::Cold(fetch) => {
+                if fetch.key_count() > 1 {
+                    self.pins.push(services.engine.pin(&fetch));
+                }
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                let done = move |result: crate::error::Result<()>| {
+                    let _ = sender.send(result.map_err(|error| error.to_string()));
+                };
+                services.engine.fetch(fetch, Box::new(done));
+                let fetched = self.meanwhile(receiver).await?;
+                if let Ok(Err(text)) = fetched {
+                    self.session.fetch_failure = Some(format!("ERR {text}"));
+                }
+                Some(())
+            }
+        }
+    }
+
+    async fn work(&mut self, job: Job) -> Option<()> {
+        let protocol = self.session.protocol;
+        let work = tokio::task::spawn_blocking(move || {
+            let mut output = Output::default();
+            let lsn = job(&mut output, protocol);
+            (output, lsn)
+        });
+        // A job that panicked aborts the process in release builds; elsewhere the client is closed.
+        let (output, lsn) = self.meanwhile(work).await?.ok()?;
+        self.append(&output, lsn);
+        Some(())
+    }
+
+    async fn work_later(&mut self, ms: Option<u64>, job: Job) -> Option<()> {
+        match ms {
+            Some(ms) => {
+                let time = Duration::from_millis(ms);
+                self.meanwhile(tokio::time::sleep(time)).await?;
+            }
+            None => self.meanwhile(std::future::pending()).await?,
+        }
+        let mut output = Output::default();
+        let lsn = job(&mut output, self.session.protocol);
+        self.append(&output, lsn);
+        Some(())
+    }
+
+    fn append(&mut self, output: &Output, lsn: Lsn) {
+        let offset = self.outbox.end();
+        let worker = self.worker.clone();
+        let filling = self.outbox.filling(&mut worker.pool.borrow_mut());
+        output.pieces(0).for_each(|piece| filling.push_bytes(piece));
+        if lsn > self.worker.services.engine.durable_lsn() {
+            self.outbox.gate(offset, lsn);
+        }
+    }
+
+    /// Runs `future` and goes on sending; none when the client has been killed or lost.
+    async fn meanwhile<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future: Pin<&mut F> = pin!(future);
+        std::future::poll_fn(|cx| {
+            if self.session.client.is_killed() || self.poll_send(cx).is_err() {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}

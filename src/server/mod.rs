@@ -1,0 +1,18 @@
+//! Sockets and threads: the only module that knows a connection. One worker a core, each with its
+//! own connections and a current-thread runtime; commands run inline on it.
+
+mod announcement;
+mod batch;
+mod connection;
+mod gates;
+mod housekeeping;
+mod input;
+mod listener;
+mod meter;
+mod outbox;
+pub mod start;
+mod stream;
+mod worker;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Connections of a worker over socket pairs: what clients see, without a port.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::admin;
+use crate::config::{Config, defaults, table::find};
+use crate::engine::Engine;
+use crate::options::Options;
+use crate::session::services::Services;
+use crate::session::table::Table;
+
+use super::batch::OUTPUT_BYTES_MAX;
+use super::start::services;
+use super::stream::Accepted;
+use super::worker::{Newcomer, WorkerHandle};
+
+struct Server {
+    services: Arc<Services>,
+    worker: WorkerHandle,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(directives: &[(&str, &str)]) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let mut values = defaults();
+        for (name, value) in directives {
+            values[find(name).unwrap()] = value.to_string();
+        }
+        let engine = Engine::open(Options::new(dir.path())).unwrap();
+        let table = Table::leaked(admin::COMMANDS);
+        let config = Config::new(values, None);
+        let services = Arc::new(services(config, Arc::new(engine), table, 1, Instant::now()));
+        let worker = WorkerHandle::spawn(0, services.clone()).unwrap();
+        let bell = worker.bell.clone();
+        let listener = move |durable| bell.ring(durable);
+        services.engine.set_durable_listener(Box::new(listener));
+        Server { services, worker, _dir: dir }
+    }
+
+    fn client(&self) -> Client {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let socket = Accepted::Unix(theirs, "pair".into());
+        let endpoint = socket.endpoint().unwrap();
+        let now_ms = self.services.engine.now_ms();
+        let client = self.services.clients.connect(endpoint, now_ms, 100);
+        let client = client.unwrap();
+        self.worker.take_on(Newcomer { socket, client });
+        ours.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Client(ours)
+    }
+}
+
+struct Client(UnixStream);
+
+impl Client {
+    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).unwrap();
+    }
+
+    fn expect(&mut self, reply: impl AsRef<[u8]>) {
+        let reply = reply.as_ref();
+        let mut seen = vec![0; reply.len()];
+        self.0.read_exact(&mut seen).unwrap();
+        if seen != reply {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            panic!("expected {:?}, got {:?}", text(reply), text(&seen));
+        }
+    }
+
+    fn ask(&mut self, line: &str, reply: &str) {
+        self.send(format!("{line}\r\n"));
+        self.expect(reply);
+    }
+
+    fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), "");
+    }
+}
+
+fn array(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+#[test]
+fn a_deep_pipeline_is_answered_in_order() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let mut reply = String::new();
+    let mut sent = Vec::new();
+    for n in 0..5000 {
+        let (key, value) = (format!("k{}", n % 700), format!("v{n}"));
+        sent.extend(array(&[b"SET", key.as_bytes(), value.as_bytes()]));
+        sent.extend(array(&[b"get", key.as_bytes()]));
+        reply.push_str(&format!("+OK\r\n${}\r\n{value}\r\n", value.len()));
+    }
+    let mut writer = client.0.try_clone().unwrap();
+    let writing = std::thread::spawn(move || writer.write_all(&sent).unwrap());
+    client.expect(reply);
+    writing.join().unwrap();
+}
+
+#[test]
+fn commands_may_come_a_byte_at_a_time() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    for byte in array(&[b"SET", b"key", b"value"]) {
+        client.send([byte]);
+        std::thread::sleep(Duration::from_micros(300));
+    }
+    client.expect("+OK\r\n");
+    client.ask("GET key", "$5\r\nvalue\r\n");
+}
+
+#[test]
+fn large_values_come_back_whole() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let value: Vec<u8> = (0..3_000_000u32).map(|n| ((n * 31) >> 7) as u8).collect();
+    let mut sent = array(&[b"SET", b"big", &value]);
+    sent.extend(array(&[b"GET", b"big"]));
+    let mut writer = client.0.try_clone().unwrap();
+    let writing = std::thread::spawn(move || writer.write_all(&sent).unwrap());
+    client.expect("+OK\r\n$3000000\r\n");
+    client.expect(&value);
+    client.expect("\r\n");
+    writing.join().unwrap();
+}
+
+#[test]
+fn a_transaction_runs_as_one_and_only_if_its_keys_stayed() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    client.ask("MULTI", "+OK\r\n");
+    client.ask("SET a 1", "+QUEUED\r\n");
+    client.ask("GET a", "+QUEUED\r\n");
+    other.ask("GET a", "$-1\r\n");
+    client.ask("EXEC", "*2\r\n+OK\r\n$1\r\n1\r\n");
+    client.ask("WATCH a", "+OK\r\n");
+    other.ask("SET a 2", "+OK\r\n");
+    client.send("MULTI\r\nSET a 3\r\nEXEC\r\nGET a\r\n");
+    client.expect("+OK\r\n+QUEUED\r\n*-1\r\n$1\r\n2\r\n");
+    client.send("WATCH a\r\nMULTI\r\nSELECT 1\r\nSET a 9\r\nEXEC\r\nGET a\r\n");
+    client.expect("+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n$1\r\n9\r\n");
+    other.ask("GET a", "$1\r\n2\r\n");
+}
+
+#[test]
+fn a_transaction_with_a_mistake_is_discarded() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send("MULTI\r\nSET a 1\r\nGET\r\nEXEC\r\nGET a\r\n");
+    client.expect("+OK\r\n+QUEUED\r\n");
+    client.expect("-ERR wrong number of arguments for 'get' command\r\n");
+    client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n$-1\r\n");
+}
+
+#[test]
+fn strangers_may_only_authenticate() {
+    let server = Server::start(&[("requirepass", "secret")]);
+    let mut client = server.client();
+    client.ask("GET a", "-NOAUTH Authentication required.\r\n");
+    client.send("AUTH wrong\r\n");
+    client.expect("-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    // The command behind AUTH in one piece is judged by what AUTH did.
+    let mut sent = array(&[b"AUTH", b"secret"]);
+    sent.extend(array(&[b"SET", b"a", &[b'x'; 20_000]]));
+    client.send(sent);
+    client.expect("+OK\r\n+OK\r\n");
+    let mut stranger = server.client();
+    stranger.send("*11\r\n");
+    stranger.expect("-ERR Protocol error: unauthenticated multibulk length\r\n");
+    stranger.expect_end();
+}
+
+#[test]
+fn violations_of_the_protocol_end_the_connection_behind_what_was_right() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send("PING\r\n*1\r\n!4\r\nPING\r\nPING\r\n");
+    client.expect("+PONG\r\n-ERR Protocol error: expected '$', got '!'\r\n");
+    client.expect_end();
+}
+
+#[test]
+fn replies_can_be_switched_off() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send("CLIENT REPLY SKIP\r\nECHO a\r\nECHO b\r\nCLIENT REPLY OFF\r\nECHO c\r\n");
+    client.send("CLIENT REPLY ON\r\nECHO d\r\n");
+    client.expect("$1\r\nb\r\n+OK\r\n$1\r\nd\r\n");
+}
+
+#[test]
+fn writers_wait_while_they_are_paused() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    client.ask("CLIENT PAUSE 100000 WRITE", "+OK\r\n");
+    other.send("GET a\r\nSET a 1\r\nGET a\r\n");
+    other.expect("$-1\r\n");
+    client.ask("GET a", "$-1\r\n");
+    client.ask("CLIENT UNPAUSE", "+OK\r\n");
+    other.expect("+OK\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn killed_clients_go_and_the_killer_gets_its_reply() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    other.ask("CLIENT ID", ":2\r\n");
+    client.ask("CLIENT KILL ID 2", ":1\r\n");
+    other.expect_end();
+    client.send("CLIENT KILL ID 1 SKIPME NO\r\nPING\r\n");
+    client.expect(":1\r\n");
+    client.expect_end();
+}
+
+#[test]
+fn a_client_that_dies_inside_a_command_leaves_nothing() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100\r\nhalf");
+    drop(client);
+    let mut other = server.client();
+    other.ask("GET a", "$-1\r\n");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.services.clients.count() > 1 {
+        assert!(Instant::now() < deadline, "the dead client is still listed");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn replies_that_nobody_reads_are_bounded() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    let value = vec![b'x'; 1 << 20];
+    client.send(array(&[b"SET", b"big", &value]));
+    client.expect("+OK\r\n");
+    client.send("GET big\r\n".repeat(1000));
+    let waiting = || {
+        let client = server.services.clients.get(1).unwrap();
+        client.output_bytes.load(Ordering::Relaxed)
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while waiting() == 0 {
+        assert!(Instant::now() < deadline, "nothing ran");
+        std::thread::yield_now();
+    }
+    other.ask("PING", "+PONG\r\n");
+    assert!(waiting() <= OUTPUT_BYTES_MAX + (33 << 20), "{}", waiting());
+    for _ in 0..1000 {
+        client.expect("$1048576\r\n");
+        client.expect(&value);
+        client.expect("\r\n");
+    }
+}
+
+#[test]
+fn what_ran_is_counted() {
+    let server = Server::start(&[("slowlog-log-slower-than", "0")]);
+    let mut client = server.client();
+    client.ask("PING", "+PONG\r\n");
+    client.ask("GET", "-ERR wrong number of arguments for 'get' command\r\n");
+    client.ask("SELECT x", "-ERR value is not an integer or out of range\r\n");
+    let rows = server.services.table.rows().iter();
+    let row = |name: &str| rows.clone().find(|row| row.name == name).unwrap().id;
+    let stats = &server.services.stats;
+    assert_eq!(stats.command(row("ping")).calls, 1);
+    assert_eq!(stats.command(row("get")).rejected, 1);
+    assert_eq!(stats.command(row("select")).failed, 1);
+    assert_eq!(stats.errors()["ERR"], 2);
+    let slow = server.services.slowlog.newest(9);
+    assert!(slow.iter().any(|entry| entry.args == [b"PING".to_vec()]));
+}

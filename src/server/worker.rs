@@ -1,0 +1,240 @@
+//! One thread with its own runtime, connections and scratch memory.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::LocalSet;
+
+use crate::config::settings::Settings;
+use crate::resp::parse::Range;
+use crate::session::clients::Client;
+use crate::session::services::Services;
+use crate::session::stats::WorkerStats;
+use crate::types::Lsn;
+
+use super::batch::Planned;
+use super::connection;
+use super::gates::{Bell, Gates};
+use super::outbox::Pool;
+use super::stream::Accepted;
+
+/// Bytes read from a socket at once.
+const READ_BYTES: usize = 64 << 10;
+/// Batches in a row of one client, and of nobody else, after which its worker commits by itself.
+const LONELY_BATCHES: u32 = 8;
+
+/// A connection on its way to its worker.
+pub struct Newcomer {
+    /// The socket.
+    pub socket: Accepted,
+    /// Its entry in the registry.
+    pub client: Arc<Client>,
+}
+
+/// What the rest of the server holds of a worker.
+pub struct WorkerHandle {
+    newcomers: UnboundedSender<Newcomer>,
+    load: Arc<AtomicUsize>,
+    /// Rung for each commit.
+    pub bell: Arc<Bell>,
+    thread: JoinHandle<()>,
+}
+
+impl WorkerHandle {
+    /// Starts a worker.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn(index: usize, services: Arc<Services>) -> std::io::Result<WorkerHandle> {
+        let (sender, receiver) = unbounded_channel();
+        let bell = Bell::silent();
+        let load = Arc::new(AtomicUsize::new(0));
+        let (worker_bell, worker_load) = (bell.clone(), load.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || run(index, services, worker_bell, worker_load, receiver))?;
+        Ok(WorkerHandle { newcomers: sender, load, bell, thread })
+    }
+
+    /// Connections that it has.
+    pub fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Hands it a connection.
+    pub fn take_on(&self, newcomer: Newcomer) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        // A worker that is gone drops the socket, which closes it.
+        let _ = self.newcomers.send(newcomer);
+    }
+
+    /// Takes no more connections, and waits until those that are left have gone.
+    pub fn join(self) {
+        drop(self.newcomers);
+        let _ = self.thread.join();
+    }
+}
+
+/// Memory that a batch needs while it runs; shared by all connections of a worker.
+#[derive(Default)]
+pub struct Scratch {
+    /// Where sockets are read into.
+    pub input: Vec<u8>,
+    /// Arguments of the commands of a group.
+    pub ranges: Vec<Range>,
+    /// The commands of a group.
+    pub planned: Vec<Planned>,
+}
+
+/// What the connections of one thread share.
+pub struct Worker {
+    /// The parts of the server.
+    pub services: Arc<Services>,
+    /// Replies that wait for a commit.
+    pub gates: Gates,
+    /// Memory of the batch under way.
+    pub scratch: RefCell<Scratch>,
+    /// Buffers of replies.
+    pub pool: RefCell<Pool>,
+    index: usize,
+    settings: RefCell<(u64, Rc<Settings>)>,
+    wanted: Cell<Lsn>,
+    wants: Notify,
+    last_client: Cell<u64>,
+    batches_in_a_row: Cell<u32>,
+}
+
+impl Worker {
+    /// The counters of this worker.
+    pub fn stats(&self) -> &WorkerStats {
+        self.services.stats.worker(self.index)
+    }
+
+    /// The directives in force.
+    ///
+    /// A copy of the worker's own: a count of references that all cores share would cost each
+    /// batch.
+    pub fn settings(&self) -> Rc<Settings> {
+        let config = &self.services.config;
+        let mut cached = self.settings.borrow_mut();
+        let version = config.version();
+        if cached.0 != version {
+            *cached = (version, Rc::new(Settings::clone(&config.settings())));
+        }
+        cached.1.clone()
+    }
+
+    /// Notes that a client sent something.
+    pub fn note_batch(&self, client: u64) {
+        let again = self.last_client.replace(client) == client;
+        let count = if again { self.batches_in_a_row.get().saturating_add(1) } else { 0 };
+        self.batches_in_a_row.set(count);
+    }
+
+    /// Asks for a commit of all up to `lsn`, once the batches that are ready have joined it.
+    pub fn want_durable(&self, lsn: Lsn) {
+        if lsn > self.wanted.get() {
+            self.wanted.set(lsn);
+            self.wants.notify_one();
+        }
+    }
+
+    /// Whether nobody else could be kept waiting by a commit on this thread (D3).
+    fn is_lonely(&self) -> bool {
+        self.batches_in_a_row.get() >= LONELY_BATCHES && self.gates.len() <= 1
+    }
+}
+
+fn run(
+    index: usize,
+    services: Arc<Services>,
+    bell: Arc<Bell>,
+    load: Arc<AtomicUsize>,
+    newcomers: UnboundedReceiver<Newcomer>,
+) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => super::start::fail(&format!("cannot start a worker: {error}")),
+    };
+    let settings = Settings::clone(&services.config.settings());
+    let settings = (services.config.version(), Rc::new(settings));
+    let worker = Rc::new(Worker {
+        gates: Gates::new(bell.clone()),
+        scratch: RefCell::new(Scratch { input: vec![0; READ_BYTES], ..Scratch::default() }),
+        pool: RefCell::default(),
+        index,
+        settings: RefCell::new(settings),
+        wanted: Cell::new(0),
+        wants: Notify::new(),
+        last_client: Cell::new(0),
+        batches_in_a_row: Cell::new(0),
+        services,
+    });
+    let local = LocalSet::new();
+    local.spawn_local(open_gates(worker.clone(), bell));
+    local.spawn_local(ask_for_commits(worker.clone()));
+    runtime.block_on(local.run_until(take_on(worker, newcomers, load)));
+}
+
+/// Runs connections until no more can come and all have gone.
+async fn take_on(
+    worker: Rc<Worker>,
+    mut newcomers: UnboundedReceiver<Newcomer>,
+    load: Arc<AtomicUsize>,
+) {
+    let gone = Rc::new(Notify::new());
+    while let Some(Newcomer { socket, client }) = newcomers.recv().await {
+        worker.stats().connected();
+        let (worker, load, gone) = (worker.clone(), load.clone(), gone.clone());
+        tokio::task::spawn_local(async move {
+            let id = client.id;
+            if let Ok(stream) = socket.attach() {
+                connection::serve(stream, client, worker.clone()).await;
+            }
+            worker.services.clients.disconnect(id);
+            load.fetch_sub(1, Ordering::Relaxed);
+            gone.notify_one();
+        });
+    }
+    while load.load(Ordering::Relaxed) > 0 {
+        gone.notified().await;
+    }
+}
+
+/// Wakes connections when what they wait for is durable.
+async fn open_gates(worker: Rc<Worker>, bell: Arc<Bell>) {
+    loop {
+        bell.rung().await;
+        worker.gates.open(worker.services.engine.durable_lsn());
+    }
+}
+
+/// Asks for commits on behalf of the connections, or commits.
+///
+/// It yields first: whatever sockets have brought meanwhile runs before, and shares the commit.
+async fn ask_for_commits(worker: Rc<Worker>) {
+    let engine = &worker.services.engine;
+    loop {
+        worker.wants.notified().await;
+        tokio::task::yield_now().await;
+        let wanted = worker.wanted.get();
+        if wanted <= engine.durable_lsn() {
+            continue;
+        }
+        let done = worker.is_lonely()
+            && match engine.commit_here() {
+                Ok(done) => done,
+                // The log is lost: nothing may be acknowledged any more (D5).
+                Err(error) => super::start::fail(&error.to_string()),
+            };
+        if !done || engine.durable_lsn() < wanted {
+            engine.request_sync(wanted);
+        }
+    }
+}

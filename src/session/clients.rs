@@ -1,0 +1,238 @@
+//! The registry of connected clients: what CLIENT LIST shows and CLIENT KILL reaches.
+//!
+//! A connection writes its entry now and then (once a batch); others only read it, or ask it to go.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+/// What a client says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_version: Vec<u8>,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// The other side: `ip:port`, or `path:0`.
+    pub peer: String,
+    /// This side, written likewise.
+    pub local: String,
+    /// The socket's descriptor.
+    pub fd: i32,
+    /// Whether it is a Unix socket.
+    pub unix: bool,
+}
+
+impl Endpoint {
+    /// Whether the client runs on this machine.
+    pub fn is_local(&self) -> bool {
+        self.unix || self.peer.starts_with("127.") || self.peer.starts_with("[::1]:")
+    }
+}
+
+/// One client as others see it.
+pub struct Client {
+    /// Number, ever increasing.
+    pub id: u64,
+    /// Where it comes from.
+    pub endpoint: Endpoint,
+    /// When it connected, in Unix milliseconds.
+    pub connected_ms: u64,
+    /// When it last sent something, in Unix milliseconds.
+    pub active_ms: AtomicU64,
+    /// Selected database.
+    pub db: AtomicU32,
+    /// Whether it speaks RESP3.
+    pub resp3: AtomicBool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Keys it watches.
+    pub watched: AtomicUsize,
+    /// Bytes of input that wait.
+    pub input_bytes: AtomicUsize,
+    /// Bytes of output that wait.
+    pub output_bytes: AtomicUsize,
+    /// Row of its last command; `usize::MAX` before the first.
+    pub last_row: AtomicUsize,
+    queued: AtomicI64,
+    names: Mutex<Names>,
+    killed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Client {
+    fn new(id: u64, endpoint: Endpoint, now_ms: u64) -> Client {
+        Client {
+            id,
+            endpoint,
+            connected_ms: now_ms,
+            active_ms: AtomicU64::new(now_ms),
+            db: AtomicU32::new(0),
+            resp3: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            watched: AtomicUsize::new(0),
+            input_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            last_row: AtomicUsize::new(usize::MAX),
+            queued: AtomicI64::new(-1),
+            names: Mutex::default(),
+            killed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
+    }
+
+    /// Commands queued since MULTI; -1 outside of a transaction.
+    pub fn queued(&self) -> i64 {
+        self.queued.load(Relaxed)
+    }
+
+    /// Notes how many commands are queued.
+    pub fn set_queued(&self, count: i64) {
+        self.queued.store(count, Relaxed);
+    }
+
+    /// What the client says of itself.
+    pub fn names(&self) -> Names {
+        self.names.lock().expect("a panic ends the process").clone()
+    }
+
+    /// Changes what the client says of itself.
+    pub fn rename(&self, change: impl FnOnce(&mut Names)) {
+        change(&mut self.names.lock().expect("a panic ends the process"));
+    }
+
+    /// RESET: name and modes are those of a fresh client; what the library is stays.
+    pub fn reset(&self) {
+        self.rename(|names| names.name.clear());
+        self.no_evict.store(false, Relaxed);
+        self.no_touch.store(false, Relaxed);
+    }
+
+    /// Asks the connection to go, from any thread.
+    pub fn kill(&self) {
+        self.killed.store(true, Release);
+        if let Some(waker) = self.waker.lock().expect("a panic ends the process").take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether the connection was asked to go.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Acquire)
+    }
+
+    /// Whom [`Client::kill`] wakes. The connection looks at [`Client::is_killed`] afterwards.
+    pub fn set_waker(&self, waker: &Waker) {
+        *self.waker.lock().expect("a panic ends the process") = Some(waker.clone());
+    }
+}
+
+/// All connected clients.
+#[derive(Default)]
+pub struct Clients {
+    by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
+    last_id: AtomicU64,
+    count: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Clients {
+    /// Takes on a client, unless there are `max` already.
+    pub fn connect(&self, endpoint: Endpoint, now_ms: u64, max: usize) -> Option<Arc<Client>> {
+        let count = self.count.fetch_add(1, AcqRel) + 1;
+        if count > max {
+            self.count.fetch_sub(1, AcqRel);
+            return None;
+        }
+        self.most.fetch_max(count, Relaxed);
+        let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        let client = Arc::new(Client::new(id, endpoint, now_ms));
+        self.by_id.lock().expect("a panic ends the process").insert(id, client.clone());
+        Some(client)
+    }
+
+    /// Forgets a client.
+    pub fn disconnect(&self, id: u64) {
+        if self.by_id.lock().expect("a panic ends the process").remove(&id).is_some() {
+            self.count.fetch_sub(1, AcqRel);
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    /// How many there were at once, at most.
+    pub fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+
+    /// All of them, oldest first.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.by_id.lock().expect("a panic ends the process").values().cloned().collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.by_id.lock().expect("a panic ends the process").get(&id).cloned()
+    }
+
+    /// Asks those to go that have been silent for longer than `timeout_ms`.
+    pub fn kill_idle(&self, now_ms: u64, timeout_ms: u64) {
+        for client in self.by_id.lock().expect("a panic ends the process").values() {
+            if now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms {
+                client.kill();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn endpoint() -> Endpoint {
+        Endpoint {
+            peer: "127.0.0.1:5000".into(),
+            local: "127.0.0.1:6379".into(),
+            fd: 7,
+            unix: false,
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_most_are_taken_on() {
+        let clients = Clients::default();
+        let first = clients.connect(endpoint(), 0, 2).unwrap();
+        assert!(clients.connect(endpoint(), 0, 2).is_some());
+        assert!(clients.connect(endpoint(), 0, 2).is_none());
+        clients.disconnect(first.id);
+        clients.disconnect(first.id);
+        assert_eq!(clients.count(), 1);
+        assert_eq!(clients.connect(endpoint(), 0, 2).unwrap().id, 3);
+    }
+
+    #[test]
+    fn only_the_silent_are_asked_to_go() {
+        let clients = Clients::default();
+        let silent = clients.connect(endpoint(), 0, 9).unwrap();
+        let busy = clients.connect(endpoint(), 0, 9).unwrap();
+        busy.active_ms.store(900, Relaxed);
+        clients.kill_idle(1000, 500);
+        assert_eq!((silent.is_killed(), busy.is_killed()), (true, false));
+    }
+}

@@ -1,0 +1,412 @@
+//! From a parsed command to its reply: what must hold before it runs, and how it runs.
+//!
+//! The plain way (an authenticated client outside of MULTI) costs two branches before the engine is
+//! asked. Everything unusual is behind [`Session::needs_attention`].
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::command::args::Args;
+use crate::command::copy::key_elsewhere;
+use crate::command::spec::{Call, Failure, Run, flag};
+use crate::command::table::keys;
+use crate::config::settings::Settings;
+use crate::engine::unit::{Key, Unit};
+use crate::engine::{Begin, Intent};
+use crate::resp::write::{Output, Reply};
+use crate::types::{Durability, Lsn, Position};
+
+use super::call::{Job, Outcome, SessionCall, SessionRun, Wait};
+use super::services::Services;
+use super::state::{ReplyMode, Session};
+use super::stats::WorkerStats;
+use super::table::{KeyPlan, Lookup, Row, Runner};
+use super::transaction::OwnedArgs;
+use super::unknown::{
+    NOAUTH, failure_text, refusal_text, unknown_command, unknown_subcommand, wrong_arity,
+};
+
+/// Bytes of a frame beyond those of the request: a bound for headers and numbers.
+const FRAME_BYTES_BASE: u64 = 256;
+/// The same for each argument.
+const FRAME_BYTES_PER_ARGUMENT: u64 = 64;
+
+/// One parsed command.
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// What its name stands for.
+    pub lookup: Lookup,
+    /// Its arguments.
+    pub args: &'r Args<'r>,
+    /// The place of its key, for rows with [`KeyPlan::First`].
+    pub position: Position,
+    /// Bytes that it took on the wire, about.
+    pub bytes: usize,
+}
+
+/// Runs commands for the connections of one worker.
+pub struct Dispatcher<'d> {
+    /// The parts of the server.
+    pub services: &'d Arc<Services>,
+    /// The counters of the worker.
+    pub stats: &'d WorkerStats,
+    /// The directives in force.
+    pub settings: &'d Settings,
+    /// Wall time, read once for a batch.
+    pub now_ms: u64,
+}
+
+impl<'d> Dispatcher<'d> {
+    /// Runs one command and appends its reply to `out`.
+    #[inline]
+    pub fn run(&self, session: &mut Session, request: &Request<'_>, out: &mut Output) -> Outcome {
+        if session.needs_attention() || self.services.pause.is_active() {
+            return self.run_attentively(session, request, out);
+        }
+        let Lookup::Found(row) = request.lookup else {
+            return self.unknown(session, request, out);
+        };
+        if !row.takes(request.args.len()) {
+            return self.reject(session, row, out, &wrong_arity(&row.name));
+        }
+        self.execute(row, session, request, out)
+    }
+
+    /// The way of clients in some special state. CLIENT REPLY is obeyed here.
+    #[cold]
+    fn run_attentively(
+        &self,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let mark = out.mark();
+        let mode = session.reply_mode();
+        if mode == ReplyMode::Skip {
+            session.set_reply_mode(ReplyMode::On);
+        }
+        let outcome = self.run_checked(session, request, out);
+        match mode {
+            ReplyMode::On => return outcome,
+            ReplyMode::Off if session.reply_mode() == ReplyMode::On => return outcome,
+            ReplyMode::Skip if matches!(outcome, Outcome::Retry(_)) => {
+                session.set_reply_mode(ReplyMode::Skip);
+            }
+            _ => {}
+        }
+        out.truncate(mark);
+        match outcome {
+            Outcome::Job(job) => Outcome::Job(silenced(job)),
+            Outcome::Later(ms, job) => Outcome::Later(ms, silenced(job)),
+            outcome => outcome,
+        }
+    }
+
+    fn run_checked(
+        &self,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let Lookup::Found(row) = request.lookup else {
+            return self.unknown(session, request, out);
+        };
+        if !row.takes(request.args.len()) {
+            return self.reject(session, row, out, &wrong_arity(&row.name));
+        }
+        if self.lacks_authentication(session) && !row.has(flag::NO_AUTH) {
+            return self.reject(session, row, out, NOAUTH);
+        }
+        let queues = session.transaction.is_some();
+        if queues && row.has(flag::NO_MULTI) {
+            let text = "ERR Command not allowed inside a transaction";
+            return self.reject(session, row, out, text);
+        }
+        if let Some(ms) = self.pause_ms(session, row) {
+            return Outcome::Retry(Wait::Pause(ms));
+        }
+        if queues && !ends_or_shapes_transaction(row) {
+            return self.queue(row, session, request, out);
+        }
+        self.execute(row, session, request, out)
+    }
+
+    fn pause_ms(&self, session: &Session, row: &Row) -> Option<u64> {
+        if !self.services.pause.is_active() {
+            return None;
+        }
+        let may_write = |row: &Row| row.spec.flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
+        let transaction = session.transaction.as_ref();
+        let writes = may_write(row)
+            || row.spec.name == "exec" && transaction.is_some_and(|t| t.rows().any(may_write));
+        let ms = self.services.pause.remaining_ms(writes, self.now_ms);
+        (ms > 0).then_some(ms)
+    }
+
+    #[inline]
+    fn execute(
+        &self,
+        row: &'static Row,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        match row.runner {
+            Runner::Data(run) => self.execute_data(row, run, session, request, out),
+            Runner::Session(run) => {
+                self.execute_session(row, run, session, request.args, out, None)
+            }
+        }
+    }
+
+    #[inline]
+    fn execute_data(
+        &self,
+        row: &'static Row,
+        run: Run,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        if row.has(flag::SCANS) {
+            return self.scan(row, run, session, request, out);
+        }
+        match self.begin(row, session, request) {
+            Begin::Ready(mut unit) => {
+                self.run_in_unit(row, run, &mut unit, session, request.args, out);
+                Outcome::Done(self.gate(session, unit.finish().observed))
+            }
+            Begin::Wait => Outcome::Retry(Wait::LogRoom),
+            Begin::Refused(error) => self.reject(session, row, out, &refusal_text(&error)),
+            Begin::Cold(fetch) => match session.fetch_failure.take() {
+                None => Outcome::Retry(Wait::Cold(fetch)),
+                Some(text) => self.reject(session, row, out, &text),
+            },
+        }
+    }
+
+    #[inline]
+    fn begin(&self, row: &Row, session: &Session, request: &Request<'_>) -> Begin<'_> {
+        let engine = &self.services.engine;
+        let args = request.args;
+        let intent = Intent {
+            write: row.has(flag::WRITE),
+            frees: row.has(flag::FREES),
+            frame_bytes: frame_bytes(args, request.bytes),
+            copies_count: u32::from(row.has(flag::COPIES)),
+            now_ms: self.now_ms,
+        };
+        match row.keys {
+            KeyPlan::First => engine.begin(
+                &[Key { db: session.db, position: request.position, bytes: args.get(1) }],
+                intent,
+            ),
+            _ if row.has(flag::ALL_KEYS) => engine.begin_all(&[], intent),
+            KeyPlan::None => engine.begin(&[], intent),
+            KeyPlan::Specs => {
+                let mut keys = SmallVec::new();
+                self.collect_keys(row, args, session.db, &mut keys);
+                engine.begin(&keys, intent)
+            }
+        }
+    }
+
+    /// Appends the keys of a call.
+    pub fn collect_keys<'k>(
+        &self,
+        row: &Row,
+        args: &Args<'k>,
+        db: u32,
+        found: &mut SmallVec<[Key<'k>; 8]>,
+    ) {
+        // Arguments that do not fit their specification are a syntax error, which the command finds
+        // before it looks at a key.
+        let _ = keys(row.spec, args, |index, _| {
+            if index < args.len() {
+                found.push(self.services.engine.key(db, args.get(index)));
+            }
+        });
+        if row.has(flag::OTHER_DATABASE)
+            && let Some((db, index)) = key_elsewhere(args)
+            && db < self.settings.databases
+        {
+            found.push(self.services.engine.key(db, args.get(index)));
+        }
+    }
+
+    /// Runs a data command under the locks of `unit`.
+    #[inline]
+    pub fn run_in_unit(
+        &self,
+        row: &Row,
+        run: Run,
+        unit: &mut Unit<'_>,
+        session: &Session,
+        args: &Args<'_>,
+        out: &mut Output,
+    ) {
+        let mark = out.mark();
+        let mut call =
+            Call { unit, db: session.db, args, reply: &mut Reply::new(out, session.protocol) };
+        if let Err(failure) = run(&mut call) {
+            out.truncate(mark);
+            self.fail(row, session, failure, out);
+        }
+    }
+
+    /// Runs a session command; in EXEC beside the unit of the transaction, if it has one.
+    pub fn execute_session(
+        &self,
+        row: &'static Row,
+        run: SessionRun,
+        session: &mut Session,
+        args: &Args<'_>,
+        out: &mut Output,
+        exec: Option<&mut Option<Unit<'d>>>,
+    ) -> Outcome {
+        session.client.last_row.store(row.id, std::sync::atomic::Ordering::Relaxed);
+        let mark = out.mark();
+        let protocol = session.protocol;
+        let mut call = SessionCall {
+            dispatcher: self,
+            session: &mut *session,
+            args,
+            reply: &mut Reply::new(out, protocol),
+            in_exec: exec.is_some(),
+            unit: exec.and_then(|unit| unit.as_mut()),
+            outcome: Outcome::Done(0),
+        };
+        match run(&mut call) {
+            Ok(()) => call.outcome,
+            Err(failure) => {
+                let outcome = call.outcome;
+                out.truncate(mark);
+                self.fail(row, session, failure, out);
+                outcome
+            }
+        }
+    }
+
+    /// A command that walks the keyspace: off the worker when it may have to read the disk.
+    fn scan(
+        &self,
+        row: &'static Row,
+        run: Run,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let engine = &self.services.engine;
+        if !engine.has_cold() {
+            let mut unit = engine.begin_scan();
+            self.run_in_unit(row, run, &mut unit, session, request.args, out);
+            return Outcome::Done(self.gate(session, unit.finish().observed));
+        }
+        let engine = engine.clone();
+        let args = OwnedArgs::copy(request.args);
+        let db = session.db;
+        let waits = self.durability(session) == Durability::Always;
+        Outcome::Job(Box::new(move |out, protocol| {
+            let mut unit = engine.begin_scan();
+            let mark = out.mark();
+            let mut call = Call {
+                unit: &mut unit,
+                db,
+                args: &args.get(),
+                reply: &mut Reply::new(out, protocol),
+            };
+            if let Err(failure) = run(&mut call) {
+                out.truncate(mark);
+                Reply::new(out, protocol).error(&failure_text(failure));
+            }
+            let observed = unit.finish().observed;
+            if waits { observed } else { 0 }
+        }))
+    }
+
+    /// Whether the client must authenticate first. It need not once the password was taken away.
+    pub fn lacks_authentication(&self, session: &Session) -> bool {
+        !session.is_authenticated() && !self.settings.password.is_empty()
+    }
+
+    /// The level at which this client is answered.
+    #[inline]
+    pub fn durability(&self, session: &Session) -> Durability {
+        session.durability.unwrap_or(self.settings.durability)
+    }
+
+    /// The LSN that a reply waits for, having observed this one.
+    #[inline]
+    pub fn gate(&self, session: &Session, observed: Lsn) -> Lsn {
+        match self.durability(session) {
+            Durability::Always => observed,
+            Durability::EverySec | Durability::No => 0,
+        }
+    }
+
+    /// The error reply of a command that ran and failed.
+    #[cold]
+    pub fn fail(&self, row: &Row, session: &Session, failure: Failure, out: &mut Output) {
+        let text = failure_text(failure);
+        self.stats.failed(row.id);
+        self.services.stats.error(&text);
+        Reply::new(out, session.protocol).error(&text);
+    }
+
+    /// The error reply of a command that does not run. A transaction is spoiled by it, and EXEC
+    /// ends it.
+    #[cold]
+    pub fn reject(
+        &self,
+        session: &mut Session,
+        row: &Row,
+        out: &mut Output,
+        text: &str,
+    ) -> Outcome {
+        self.stats.rejected(row.id);
+        if row.spec.name == "exec" {
+            return self.abort(session, out, text);
+        }
+        self.refuse(session, out, text.as_bytes())
+    }
+
+    #[cold]
+    fn unknown(&self, session: &mut Session, request: &Request<'_>, out: &mut Output) -> Outcome {
+        let name = request.args.get(0);
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            // A browser that was tricked into talking to us; it gets no further.
+            return Outcome::Close;
+        }
+        let text = match request.lookup {
+            Lookup::UnknownSubcommand => unknown_subcommand(request.args),
+            _ => unknown_command(request.args),
+        };
+        self.refuse(session, out, &text)
+    }
+
+    fn refuse(&self, session: &mut Session, out: &mut Output, text: &[u8]) -> Outcome {
+        if let Some(transaction) = &mut session.transaction {
+            transaction.spoil();
+        }
+        self.services.stats.error(&String::from_utf8_lossy(text));
+        Reply::new(out, session.protocol).error_bytes(text);
+        Outcome::Done(0)
+    }
+}
+
+/// A bound of the frame that a request can lead to, without values that it copies and removals of
+/// keys past their deadline, which the engine adds.
+pub fn frame_bytes(args: &Args<'_>, request_bytes: usize) -> u64 {
+    FRAME_BYTES_BASE + FRAME_BYTES_PER_ARGUMENT * args.len() as u64 + request_bytes as u64
+}
+
+/// The same work without its reply.
+fn silenced(job: Job) -> Job {
+    Box::new(move |_, protocol| job(&mut Output::default(), protocol))
+}
+
+/// Commands that act at once even between MULTI and EXEC.
+fn ends_or_shapes_transaction(row: &Row) -> bool {
+    matches!(row.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}

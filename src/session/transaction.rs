@@ -1,0 +1,253 @@
+//! MULTI to EXEC: commands are queued as they came, and run as one unit, which is one frame (D9).
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::command::args::Args;
+use crate::command::spec::flag;
+use crate::engine::unit::{Key, Unit};
+use crate::engine::{Begin, Intent};
+use crate::resp::parse::{Range, parse_integer};
+use crate::resp::write::{Output, Reply};
+use crate::types::Lsn;
+
+use super::call::{Outcome, Wait};
+use super::dispatch::{Dispatcher, Request, frame_bytes};
+use super::state::Session;
+use super::table::{Row, Runner};
+use super::unknown::refusal_text;
+
+/// Arguments that outlive the input they came in.
+pub struct OwnedArgs {
+    bytes: Bytes,
+    ranges: Box<[Range]>,
+}
+
+impl OwnedArgs {
+    /// A copy.
+    pub fn copy(args: &Args<'_>) -> OwnedArgs {
+        let len = args.iter_from(0).map(<[u8]>::len).sum();
+        let mut bytes = Vec::with_capacity(len);
+        let ranges = args
+            .iter_from(0)
+            .map(|argument| {
+                let start = bytes.len() as u32;
+                bytes.extend_from_slice(argument);
+                (start, bytes.len() as u32)
+            })
+            .collect();
+        OwnedArgs { bytes: bytes.into(), ranges }
+    }
+
+    /// The arguments.
+    pub fn get(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.ranges, Some(&self.bytes))
+    }
+}
+
+struct Queued {
+    row: &'static Row,
+    args: OwnedArgs,
+}
+
+/// The commands queued since MULTI.
+#[derive(Default)]
+pub struct Transaction {
+    queued: Vec<Queued>,
+    bytes: usize,
+    spoiled: bool,
+}
+
+impl Transaction {
+    /// EXEC will refuse: a command could not be queued.
+    pub fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
+    /// Whether EXEC will refuse.
+    pub fn is_spoiled(&self) -> bool {
+        self.spoiled
+    }
+
+    /// The rows of the queued commands.
+    pub fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        self.queued.iter().map(|queued| queued.row)
+    }
+
+    fn writes(&self) -> bool {
+        self.rows().any(|row| row.has(flag::WRITE))
+    }
+
+    fn needs_all_keys(&self) -> bool {
+        self.rows().any(|row| row.spec.flags & (flag::ALL_KEYS | flag::SCANS) != 0)
+    }
+
+    fn has_data_commands(&self) -> bool {
+        self.rows().any(|row| matches!(row.runner, Runner::Data(_)))
+    }
+
+    fn intent(&self, now_ms: u64) -> Intent {
+        let mut writers = self.rows().filter(|row| row.has(flag::WRITE));
+        let frames = self.queued.iter().map(|queued| {
+            let args = queued.args.get();
+            frame_bytes(&args, queued.args.bytes.len())
+        });
+        Intent {
+            write: self.writes(),
+            frees: writers.all(|row| row.has(flag::FREES)),
+            frame_bytes: frames.sum(),
+            copies_count: self.rows().filter(|row| row.has(flag::COPIES)).count() as u32,
+            now_ms,
+        }
+    }
+}
+
+impl<'d> Dispatcher<'d> {
+    /// Queues a command.
+    pub fn queue(
+        &self,
+        row: &'static Row,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let Some(transaction) = &mut session.transaction else {
+            unreachable!("commands are queued behind MULTI only");
+        };
+        if transaction.bytes + request.bytes > self.settings.query_bytes_max {
+            // The commands of one transaction are input that waits, and bounded like it.
+            return self.reject(session, row, out, "ERR Transaction is too large");
+        }
+        transaction.bytes += request.bytes;
+        transaction.queued.push(Queued { row, args: OwnedArgs::copy(request.args) });
+        let count = transaction.queued.len() as i64;
+        session.client.set_queued(count);
+        Reply::new(out, session.protocol).simple("QUEUED");
+        Outcome::Done(0)
+    }
+
+    /// Runs the queued commands. The session is in a transaction that is not spoiled.
+    ///
+    /// Watched keys are looked at under the same locks: a deadline that passed counts as a change,
+    /// and an empty answer waits for what it reveals (D2).
+    pub fn exec(&self, session: &mut Session, out: &mut Output) -> Outcome {
+        let failure = session.fetch_failure.take();
+        let mut unit = match self.begin_exec(session) {
+            None => None,
+            Some(Begin::Ready(unit)) => Some(unit),
+            Some(Begin::Wait) => return Outcome::Retry(Wait::LogRoom),
+            Some(Begin::Refused(error)) => return self.abort(session, out, &refusal_text(&error)),
+            Some(Begin::Cold(fetch)) => {
+                return match failure {
+                    None => Outcome::Retry(Wait::Cold(fetch)),
+                    Some(text) => self.abort(session, out, &text),
+                };
+            }
+        };
+        if let Some(unit) = &mut unit {
+            for (db, key) in session.watches.keys() {
+                let key = unit.key(db, key);
+                unit.peek(&key);
+            }
+        }
+        let changed = session.watches.changed();
+        let transaction = session.close_transaction().unwrap_or_default();
+        let outcome = if changed {
+            Reply::new(out, session.protocol).null_array();
+            Outcome::Done(0)
+        } else {
+            self.run_queued(session, &transaction, &mut unit, out)
+        };
+        let observed = unit.map_or(0, |unit| unit.finish().observed);
+        session.unwatch(&self.services.engine);
+        match outcome {
+            Outcome::Done(lsn) => Outcome::Done(lsn.max(self.gate(session, observed))),
+            outcome => outcome,
+        }
+    }
+
+    /// Locks what the transaction needs; none when it needs nothing.
+    fn begin_exec(&self, session: &Session) -> Option<Begin<'d>> {
+        let engine = &self.services.engine;
+        let transaction = session.transaction.as_ref()?;
+        let watches = &session.watches;
+        let mut keys: SmallVec<[Key<'_>; 8]> = SmallVec::new();
+        keys.extend(watches.keys().map(|(db, key)| engine.key(db, key)));
+        if watches.changed() {
+            return Some(engine.begin(&keys, Intent::read(self.now_ms)));
+        }
+        if keys.is_empty() && !transaction.has_data_commands() {
+            return None;
+        }
+        let intent = transaction.intent(self.now_ms);
+        let mut db = session.db;
+        for Queued { row, args } in &transaction.queued {
+            let args = args.get();
+            self.collect_keys(row, &args, db, &mut keys);
+            if let Runner::Session(_) = row.runner {
+                db = self.database_after(row, &args, db);
+            }
+        }
+        Some(match transaction.needs_all_keys() {
+            true => engine.begin_all(&keys, intent),
+            false => engine.begin(&keys, intent),
+        })
+    }
+
+    fn run_queued(
+        &self,
+        session: &mut Session,
+        transaction: &Transaction,
+        unit: &mut Option<Unit<'d>>,
+        out: &mut Output,
+    ) -> Outcome {
+        Reply::new(out, session.protocol).array(transaction.queued.len());
+        let mut gate: Lsn = 0;
+        let mut close = false;
+        for Queued { row, args } in &transaction.queued {
+            let started = std::time::Instant::now();
+            let args = args.get();
+            match (row.runner, &mut *unit) {
+                (Runner::Data(run), Some(unit)) => {
+                    self.run_in_unit(row, run, unit, session, &args, out);
+                }
+                (Runner::Data(_), None) => unreachable!("data commands run in a unit"),
+                (Runner::Session(run), unit) => {
+                    match self.execute_session(row, run, session, &args, out, Some(unit)) {
+                        Outcome::Done(lsn) => gate = gate.max(lsn),
+                        Outcome::Close => close = true,
+                        // Work off the worker could not be part of the frame.
+                        Outcome::Retry(_) | Outcome::Job(_) | Outcome::Later(..) => {
+                            let text = "ERR Command not allowed inside a transaction";
+                            self.reject(session, row, out, text);
+                        }
+                    }
+                }
+            }
+            self.stats.ran(row.id, 1, started.elapsed().as_nanos() as u64);
+        }
+        if close { Outcome::Close } else { Outcome::Done(gate) }
+    }
+
+    /// Ends the transaction, if there is one, because EXEC could not run.
+    pub fn abort(&self, session: &mut Session, out: &mut Output, text: &str) -> Outcome {
+        session.close_transaction();
+        session.unwatch(&self.services.engine);
+        let reason = text.strip_prefix("ERR ").unwrap_or(text);
+        let text = format!("EXECABORT Transaction discarded because of: {reason}");
+        self.services.stats.error(&text);
+        Reply::new(out, session.protocol).error(&text);
+        Outcome::Done(0)
+    }
+
+    /// The database that is selected behind a queued session command.
+    fn database_after(&self, row: &Row, args: &Args<'_>, db: u32) -> u32 {
+        match row.spec.name {
+            "select" => parse_integer(args.get(1))
+                .and_then(|index| u32::try_from(index).ok())
+                .filter(|index| *index < self.settings.databases)
+                .unwrap_or(db),
+            _ => db,
+        }
+    }
+}
