@@ -1,0 +1,138 @@
+//! Parts: opened, verified, scanned, asked and merged.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use firn::error::Error;
+use firn::format::file_name::PART_FOLDER;
+use firn::io::sim::SimStorage;
+use firn::io::{OpenMode, Storage};
+use firn::snapshot::merge::{Merge, merge};
+use firn::snapshot::part_path;
+use firn::snapshot::part_reader::PartReader;
+use firn::snapshot::part_set::{DueCursors, PartSet};
+use firn::snapshot::part_writer::PartWriter;
+use firn::snapshot::verify::verify;
+use firn::types::{DatabaseId, KeyspaceId, Position};
+
+use crate::seal;
+
+/// Id of the part that the bytes are taken for.
+pub const PART_ID: u64 = 1;
+/// Most keys and deadlines that one input is asked for.
+const KEYS_MAX: usize = 200;
+
+/// A key as a scan has found it.
+type Found = (KeyspaceId, Position, Vec<u8>);
+
+/// Reads bytes as a part in every way there is, as they are and with all checksums repaired.
+pub fn part_open(data: &[u8]) {
+    check(data);
+    let mut sealed = data.to_vec();
+    seal::part(&mut sealed, PART_ID);
+    check(&sealed);
+}
+
+fn check(bytes: &[u8]) {
+    let sim = SimStorage::new(1);
+    sim.create_folder(PART_FOLDER.as_ref()).expect("the simulation has no fault");
+    let file = sim.open(&part_path(PART_ID), OpenMode::CreateNew).expect("the folder is empty");
+    file.write_at(bytes, 0).expect("the simulation has no fault");
+    let storage: Arc<dyn Storage> = Arc::new(sim);
+    let part = match PartReader::open_unlisted(&storage, PART_ID, 1, None) {
+        Ok(part) => Arc::new(part),
+        Err(error) => return must_be_damage(&error),
+    };
+    let mut problems = 0;
+    let verified = verify(&part, &mut |error| {
+        must_be_damage(&error);
+        problems += 1;
+    });
+    assert_eq!(verified.problem_count, problems);
+    let set = PartSet::new(vec![part.clone()]);
+    let sound = problems == 0;
+    let keys = scan(&set, &part, sound);
+    lookups(&set, &keys, sound);
+    due(&set, sound);
+    let _ = set.counts();
+    merged(&storage, &part, &keys, sound);
+}
+
+fn must_be_damage(error: &Error) {
+    let damage = matches!(error, Error::Corrupt { .. } | Error::UnsupportedFormat { .. });
+    assert!(damage, "neither corrupt nor unsupported: {error}");
+}
+
+/// The first keys of the keyspaces that the part claims to hold.
+fn scan(set: &PartSet, part: &PartReader, sound: bool) -> Vec<Found> {
+    let mut keys: Vec<Found> = Vec::new();
+    let (first, last) = (part.meta().min.0, part.meta().max.0);
+    for keyspace in [first, first.saturating_add(1), last] {
+        if keys.last().is_some_and(|last| last.0 >= keyspace) {
+            continue;
+        }
+        let scanned = set.scan_keys(keyspace, Position(0), None, |row| {
+            keys.push((keyspace, row.position, row.key.to_vec()));
+            if keys.len() < KEYS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        assert!(scanned.is_ok() || !sound, "a sound part can be scanned");
+    }
+    assert!(keys.is_sorted() || !sound, "keys of a sound part are in order");
+    keys
+}
+
+fn lookups(set: &PartSet, keys: &[Found], sound: bool) {
+    for (keyspace, position, key) in keys {
+        let meta = set.lookup_meta(*keyspace, *position, key);
+        // Pages may lie in other parts, so only the row itself must be found.
+        let found = matches!(meta, Ok(Some(_)));
+        assert!(found || !sound, "what a scan finds in a sound part a lookup finds too");
+        let _ = set.lookup(*keyspace, *position, key);
+        let _ = set.lookup_paged(*keyspace, *position, key);
+        let _ = set.lookup(*keyspace, Position(position.0 ^ 1), key);
+    }
+}
+
+fn due(set: &PartSet, sound: bool) {
+    let (mut cursors, mut rows) = (DueCursors::default(), Vec::new());
+    for now_ms in [1_700_000_000_000, u64::MAX] {
+        while rows.len() < KEYS_MAX {
+            match set.due(&mut cursors, now_ms, 7, &mut rows) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return assert!(!sound, "deadlines of a sound part can be read"),
+            }
+        }
+    }
+}
+
+/// Merges the part alone: what was sound stays sound and keeps its keys.
+fn merged(storage: &Arc<dyn Storage>, part: &Arc<PartReader>, keys: &[Found], sound: bool) {
+    let plan = Merge {
+        inputs: &[part.clone()],
+        bottom: false,
+        is_dead: &|_| false,
+        part_bytes_max: u64::MAX,
+        storage,
+    };
+    let mut new_part = || PartWriter::create(storage.clone(), DatabaseId([7; 16]), PART_ID + 1, 1);
+    let mut pace = |_| ControlFlow::Continue(());
+    let outputs = match merge(&plan, &mut new_part, &mut pace) {
+        Ok(outputs) => outputs.expect("nobody broke it off"),
+        Err(error) => {
+            must_be_damage(&error);
+            return assert!(!sound, "a sound part can be merged: {error}");
+        }
+    };
+    if !sound {
+        return;
+    }
+    let Some(meta) = outputs.first() else {
+        return assert!(keys.is_empty(), "keys do not vanish");
+    };
+    let output = PartReader::open_unlisted(storage, meta.id, 1, None).map(Arc::new);
+    let output = output.expect("a merged part opens");
+    verify(&output, &mut |error| panic!("a merged part is sound: {error}"));
+    let set = PartSet::new(vec![output.clone()]);
+    assert_eq!(scan(&set, &output, true), keys, "keys are those of the input");
+}

@@ -1,0 +1,179 @@
+//! When two replies count as the same. Everything that is not compared byte by byte stands here.
+
+use crate::support::dump;
+use crate::support::value::Value;
+
+/// One way in which right answers may differ.
+pub struct Normalisation {
+    /// For the list that a mismatch prints.
+    pub name: &'static str,
+    /// Why the replies may differ.
+    pub reason: &'static str,
+    /// The command, with its subcommand where it matters.
+    pub command: &'static [&'static str],
+    /// Whether two replies to it are the same answer.
+    pub same: fn(&Value, &Value) -> bool,
+}
+
+/// Times may differ by this much, in milliseconds.
+const CLOCK_TOLERANCE_MS: i64 = 5_000;
+
+/// All normalisations. A command without a row is compared as it is.
+pub const NORMALISATIONS: &[Normalisation] = &[
+    Normalisation {
+        name: "order",
+        reason: "KEYS answers in the order of a hash table",
+        command: &["KEYS"],
+        same: |a, b| a.clone().sorted() == b.clone().sorted(),
+    },
+    Normalisation {
+        name: "clock-ttl",
+        reason: "the two servers run a command at two moments",
+        command: &["TTL"],
+        same: |a, b| near(a, b, CLOCK_TOLERANCE_MS / 1000),
+    },
+    Normalisation {
+        name: "clock-pttl",
+        reason: "the two servers run a command at two moments",
+        command: &["PTTL"],
+        same: |a, b| near(a, b, CLOCK_TOLERANCE_MS),
+    },
+    Normalisation {
+        name: "clock-expiretime",
+        reason: "a deadline relative to now was set at two moments",
+        command: &["EXPIRETIME"],
+        same: |a, b| near(a, b, CLOCK_TOLERANCE_MS / 1000),
+    },
+    Normalisation {
+        name: "clock-pexpiretime",
+        reason: "a deadline relative to now was set at two moments",
+        command: &["PEXPIRETIME"],
+        same: |a, b| near(a, b, CLOCK_TOLERANCE_MS),
+    },
+    Normalisation {
+        name: "random",
+        reason: "RANDOMKEY may answer any key",
+        command: &["RANDOMKEY"],
+        same: |a, b| a.kind() == b.kind(),
+    },
+    Normalisation {
+        name: "payload",
+        reason: "one value has many right encodings, and Firn writes the lowest RDB version",
+        command: &["DUMP"],
+        same: same_payload,
+    },
+    Normalisation {
+        name: "identity",
+        reason: "HELLO tells version and connection id",
+        command: &["HELLO"],
+        same: same_hello,
+    },
+    Normalisation {
+        name: "embedding",
+        reason: "Valkey 8.1 embeds by key and value length together, Redis up to 44 bytes; \
+            Firn has no form of its own for a whole number that INCRBYFLOAT left as text",
+        command: &["OBJECT", "ENCODING"],
+        same: same_encoding,
+    },
+    Normalisation {
+        name: "access-clock",
+        reason: "idle times depend on the moment",
+        command: &["OBJECT", "IDLETIME"],
+        same: |a, b| near(a, b, CLOCK_TOLERANCE_MS / 1000),
+    },
+    Normalisation {
+        name: "shared-objects",
+        reason: "Redis shares objects of small integers, so their count says nothing of the value",
+        command: &["OBJECT", "REFCOUNT"],
+        same: |a, b| a.kind() == b.kind(),
+    },
+    Normalisation {
+        name: "memory-layout",
+        reason: "memory in use depends on the implementation",
+        command: &["MEMORY", "USAGE"],
+        same: |a, b| a.kind() == b.kind(),
+    },
+];
+
+/// The normalisation of a command, if it has one.
+pub fn rule(args: &[Vec<u8>]) -> Option<&'static Normalisation> {
+    NORMALISATIONS.iter().find(|rule| {
+        rule.command.len() <= args.len()
+            && rule.command.iter().zip(args).all(|(a, b)| a.as_bytes().eq_ignore_ascii_case(b))
+    })
+}
+
+/// Whether two replies to a command are the same answer.
+pub fn same(args: &[Vec<u8>], left: &Value, right: &Value) -> bool {
+    left == right || rule(args).is_some_and(|rule| (rule.same)(left, right))
+}
+
+/// Whether the replies of an EXEC are the same, given what was queued.
+pub fn same_exec(queued: &[Vec<Vec<u8>>], left: &Value, right: &Value) -> bool {
+    match (left.items(), right.items()) {
+        (Some(a), Some(b)) if a.len() == b.len() && a.len() == queued.len() => {
+            let mut answers = queued.iter().zip(a.iter().zip(b));
+            answers.all(|(args, (left, right))| same(args, left, right))
+        }
+        _ => left == right,
+    }
+}
+
+fn near(left: &Value, right: &Value, tolerance: i64) -> bool {
+    match (left.integer(), right.integer()) {
+        (Some(a), Some(b)) => a >= 0 && b >= 0 && a.abs_diff(b) <= tolerance.unsigned_abs(),
+        _ => false,
+    }
+}
+
+fn same_payload(left: &Value, right: &Value) -> bool {
+    let decoded = |value: &Value| dump::decode(value.bytes()?).ok();
+    match (decoded(left), decoded(right)) {
+        (Some(a), Some(b)) => a.value == b.value,
+        _ => false,
+    }
+}
+
+fn same_hello(left: &Value, right: &Value) -> bool {
+    let names = |value: &Value| -> Option<Vec<Value>> {
+        match value {
+            Value::Map(pairs) => Some(pairs.iter().map(|(name, _)| name.clone()).collect()),
+            Value::Array(items) => Some(items.iter().step_by(2).cloned().collect()),
+            _ => None,
+        }
+    };
+    left.kind() == right.kind() && names(left).is_some() && names(left) == names(right)
+}
+
+/// Any two encodings of strings; tests/transcripts/object.txt holds the exact names.
+fn same_encoding(left: &Value, right: &Value) -> bool {
+    let known = |value: &Value| matches!(value.bytes(), Some(b"int" | b"embstr" | b"raw"));
+    left == right || known(left) && known(right)
+}
+
+#[test]
+fn normalisations_are_named_once_and_do_not_hide_wrong_answers() {
+    let mut names: Vec<_> = NORMALISATIONS.iter().map(|rule| rule.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), NORMALISATIONS.len());
+    for rule in NORMALISATIONS {
+        assert!(!rule.reason.is_empty());
+        let error = Value::Error(b"ERR".to_vec());
+        let other = Value::Integer(-1);
+        assert!(!(rule.same)(&error, &other), "{} hides an error", rule.name);
+        assert!(!(rule.same)(&Value::Bulk(b"x".to_vec()), &Value::NullBulk), "{}", rule.name);
+    }
+    let ttl = [b"ttl".to_vec(), b"k".to_vec()];
+    assert!(same(&ttl, &Value::Integer(1000), &Value::Integer(999)));
+    assert!(!same(&ttl, &Value::Integer(1000), &Value::Integer(-1)));
+    let encoding = [b"object".to_vec(), b"encoding".to_vec(), b"k".to_vec()];
+    let [int, raw] = [b"int", b"raw"].map(|name| Value::Bulk(name.to_vec()));
+    assert!(same(&encoding, &int, &raw));
+    assert!(!same(&encoding, &int, &Value::Bulk(b"listpack".to_vec())));
+    let left = Value::Bulk(dump::seal(b"\x00\x01x", 9));
+    let right = Value::Bulk(dump::seal(b"\x00\x40\x01x", 11));
+    assert!(same(&[b"DUMP".to_vec()], &left, &right));
+    let wrong = Value::Bulk(dump::seal(b"\x00\x01y", 9));
+    assert!(!same(&[b"DUMP".to_vec()], &left, &wrong));
+}
