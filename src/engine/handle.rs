@@ -24,6 +24,23 @@ use super::unit::{Key, Unit};
 ///
 /// All methods may be called from any thread. Dropping an engine stops its threads without a
 /// checkpoint: nothing acknowledged is lost, and the next open replays the log.
+///
+/// ```
+/// use firn::engine::Engine;
+/// use firn::engine::embed::Batch;
+/// use firn::options::Options;
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let engine = Engine::open(Options::new(dir.path()))?;
+/// engine.set(0, b"snow", b"fresh")?; // on disk when it returns
+/// assert_eq!(engine.get(0, b"snow")?.as_deref(), Some(&b"fresh"[..]));
+/// let mut batch = Batch::new();
+/// batch.set(0, b"ice", b"old").delete(0, b"snow");
+/// assert_eq!(engine.apply(&batch)?, 1); // both, or neither
+/// assert_eq!(engine.scan(0, 0, 10)?.keys, [b"ice"]);
+/// engine.close()?;
+/// # Ok::<(), firn::error::Error>(())
+/// ```
 pub struct Engine {
     pub(super) core: Arc<Core>,
     threads: Mutex<Option<Threads>>,
