@@ -85,7 +85,7 @@ impl Engine {
     /// The first failure; the database is usable after a reopen in any case.
     pub fn close(&self) -> Result<()> {
         let checkpointed = self.core.checkpoint();
-        let synced = self.sync();
+        let synced = self.sync().and_then(|()| self.core.log.begin_segment());
         self.stop();
         checkpointed.and(synced)
     }

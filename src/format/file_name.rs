@@ -7,6 +7,9 @@ pub const LOG_FOLDER: &str = "log";
 /// Folder of the parts.
 pub const PART_FOLDER: &str = "parts";
 
+/// Highest number of a fragment that a segment may begin with; no frame has as many.
+const FIRST_FRAGMENT_MAX: u64 = 1 << 31;
+
 /// Identity of a log segment, in the order of the log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SegmentName {
@@ -36,7 +39,9 @@ impl SegmentName {
             None => (rest, None),
         };
         let first_fragment = match fragment {
-            Some(digits) => hex(digits, 8).filter(|&fragment| fragment > 0)?,
+            Some(digits) => {
+                hex(digits, 8).filter(|fragment| (1..=FIRST_FRAGMENT_MAX).contains(fragment))?
+            }
             None => 0,
         };
         Some(SegmentName {
@@ -132,6 +137,7 @@ mod tests {
             "+0000001-0000000000000005.log",
             "80000001-0000000000000005.log",
             "00000001-0080000000000001.log",
+            "00000001-0000000000000005_80000001.log",
             "00000001-0000000000000005_00000000.log",
             "00000001-0000000000000005_.log",
             "00000001-0000000000000000.log",

@@ -225,6 +225,8 @@ impl Manifest {
         let map = &self.databases;
         let checks = [
             (self.log_start_lsn > 0, "LSNs begin at 1"),
+            (self.log_start_lsn <= self.durable_lsn + 1, "the log is needed from beyond its end"),
+            (map.lsn <= self.durable_lsn, "the databases are newer than the durable log"),
             (self.epoch <= EPOCH_MAX, "epoch is out of range"),
             (
                 numbers.iter().all(|&number| number < NUMBER_END),
@@ -334,11 +336,13 @@ mod tests {
 
     #[test]
     fn what_no_writer_says_is_refused_though_its_checksum_is_right() {
-        let changes: [fn(&mut Manifest); 10] = [
+        let changes: [fn(&mut Manifest); 12] = [
             |manifest| manifest.log_start_lsn = 0,
             |manifest| manifest.log_start_lsn = u64::MAX,
             |manifest| manifest.durable_lsn = u64::MAX,
             |manifest| manifest.databases.lsn = u64::MAX,
+            |manifest| manifest.log_start_lsn = manifest.durable_lsn + 2,
+            |manifest| manifest.databases.lsn = manifest.durable_lsn + 1,
             |manifest| manifest.epoch = u32::MAX,
             |manifest| manifest.generation = u64::MAX,
             |manifest| manifest.next_part_id = u64::MAX,

@@ -18,6 +18,8 @@ use crate::types::Lsn;
 
 /// A frame is not cut for less than this at the end of a segment, in bytes.
 const CUT_BYTES_MIN: u64 = 1024;
+/// Less than this in a segment is not worth another one before a restart, in bytes.
+const RESTART_BYTES_MAX: u64 = 64 << 10;
 /// Buffers above this are not kept between groups, in bytes.
 const BUFFER_BYTES_MAX: usize = 16 << 20;
 
@@ -239,6 +241,28 @@ impl Log {
         let written = written.and_then(|()| self.sync_active(&committer));
         committer.witnessed = durable;
         self.release(committer, written)
+    }
+
+    /// Goes on in a new segment, so that the next opening has nothing to read in the last one and
+    /// nothing to copy. Does nothing while anything is promised or pending, when the segment is
+    /// hardly used, and when no spare is ready.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn begin_segment(&self) -> Result<()> {
+        let mut committer = self.committer.lock().expect("a panicked commit is not gone on with");
+        self.check_poison()?;
+        let durable = self.durable_lsn();
+        let active = &mut committer.active;
+        let worthwhile = active.offset > RESTART_BYTES_MAX && durable == self.last_lsn();
+        if !worthwhile || !self.shelf.has_spare() || !self.space.give_up_active(active.usable()) {
+            return Ok(());
+        }
+        let now = (durable, self.clock.wall_ms());
+        let switched = self.shelf.switch(active, (durable + 1, 0), now);
+        self.space.written(0, active.usable());
+        committer.witnessed = durable;
+        self.release(committer, switched)
     }
 
     /// Lets the next one commit, unless something failed: a failed write or sync is never tried

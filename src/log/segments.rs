@@ -109,6 +109,11 @@ impl Shelf {
         self.state().spares.is_empty() || self.space.is_short()
     }
 
+    /// Whether a segment could be begun without preparing one.
+    pub(super) fn has_spare(&self) -> bool {
+        !self.state().spares.is_empty()
+    }
+
     /// Spares, segments that wait for release, and the bytes of all files of the log.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let state = self.state();

@@ -152,6 +152,17 @@ impl Space {
         self.promised.fetch_sub(cost, SeqCst);
     }
 
+    /// Takes the active segment, of which `active_left` bytes are left, out of the account, unless
+    /// something is promised that may need it.
+    pub(crate) fn give_up_active(&self, active_left: u64) -> bool {
+        self.active.store(0, SeqCst);
+        let idle = self.promised.load(SeqCst) == 0;
+        if !idle {
+            self.active.store(active_left, SeqCst);
+        }
+        idle
+    }
+
     pub(crate) fn add_spare(&self, segment_bytes: u64) {
         self.spare.fetch_add(usable(segment_bytes), SeqCst);
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::merge::{Merge, merge};
 use super::part_reader::PartReader;
 use super::part_set::PartSet;
 use super::tests::{DATABASE, Rig, plain_part};
@@ -9,6 +10,7 @@ use super::verify::verify;
 use super::*;
 use crate::error::Error;
 use crate::format::part::{FOOTER_BYTES, Footer};
+use crate::format::part_block::{BLOCK_HEADER_BYTES, BlockAt, BlockHeader, crc_at};
 use crate::io::OpenMode;
 use crate::io::fault::{Failure, Fault, Operation};
 use crate::io::sim::SimStorage;
@@ -95,6 +97,54 @@ fn a_footer_with_another_range_than_its_rows_is_a_problem() {
     assert_eq!(problems(Footer { max, ..good }), 1);
     let min = (good.min.0, Position(good.min.1.0 - 1));
     assert_eq!(problems(Footer { min, ..good }), 1);
+}
+
+/// Replaces bytes of the key block that holds them, under a right checksum.
+fn forge(rig: &Rig, meta: &PartMeta, from: &[u8], to: &[u8]) {
+    let part = rig.open(meta);
+    let file = rig.storage.open(&part_path(meta.id), OpenMode::Write).unwrap();
+    for entry in part.key_index() {
+        let BlockAt { offset, total_bytes } = entry.block;
+        let mut bytes = vec![0; total_bytes as usize];
+        file.read_at(&mut bytes, offset).unwrap();
+        let stored =
+            BLOCK_HEADER_BYTES + BlockHeader::decode(&bytes).unwrap().stored_bytes as usize;
+        let at = bytes.windows(from.len()).position(|window| window == from);
+        if let Some(at) = at {
+            bytes[at..at + to.len()].copy_from_slice(to);
+            let crc = crc_at(meta.id, offset, &bytes[4..stored]);
+            bytes[..4].copy_from_slice(&crc.to_le_bytes());
+            return file.write_at(&bytes, offset).unwrap();
+        }
+    }
+    panic!("no key block holds the bytes");
+}
+
+#[test]
+fn rows_out_of_order_are_damage_to_a_merge_though_their_checksum_is_right() {
+    let [keys, pages]: [(&[u8], &[u8], &str); 2] = [
+        (&[1, b'a'], &[1, b'c'], "keys are out of order"),
+        // Generation 19, a number, and the length of a whole page.
+        (&[19, 0, 0x80, 0x80, 4], &[19, 5, 0x80, 0x80, 4], "pages are out of order"),
+    ];
+    for (from, to, reason) in [keys, pages] {
+        let mut rig = Rig::new();
+        let meta = every_kind(&mut rig);
+        forge(&rig, &meta, from, to);
+        let part = rig.open(&meta);
+        assert!(verify(&part, &mut |_| ()).problem_count > 0);
+        let storage = rig.storage.clone();
+        let plan = Merge {
+            inputs: &[part],
+            bottom: false,
+            is_dead: &|_| false,
+            part_bytes_max: u64::MAX,
+            storage: &storage,
+        };
+        let mut pace = |_| std::ops::ControlFlow::Continue(());
+        let error = merge(&plan, &mut || rig.writer(), &mut pace).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
 }
 
 #[test]

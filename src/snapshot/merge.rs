@@ -20,6 +20,7 @@ use super::part_set::{newest_counts, newest_of_first};
 use super::part_writer::PartWriter;
 use crate::error::Result;
 use crate::format::manifest::PartMeta;
+use crate::format::part::Place;
 use crate::format::part_rows::{RowKind, ValueAt};
 use crate::io::Storage;
 use crate::limits::STRING_PAGE_BYTES;
@@ -68,9 +69,9 @@ pub fn merge(
         cursors.push(PartCursor::seek(part, (0, Position(0)), Caching::Pass)?);
     }
     let mut progress = MergeProgress::default();
-    let mut key = Vec::new();
+    let mut last = LastKey::default();
     while let Some(newest) = newest_of_first(&cursors) {
-        merge_key(plan, &mut cursors, newest, &mut key, &mut outputs)?;
+        merge_key(plan, &mut cursors, newest, &mut last, &mut outputs)?;
         progress.keys += 1;
         progress.blocks += cursors.iter_mut().map(PartCursor::take_blocks_read).sum::<u64>();
         if progress.blocks > 0 && pace(progress).is_break() {
@@ -81,22 +82,43 @@ pub fn merge(
     outputs.finish().map(Some)
 }
 
+/// The key that was merged last.
+#[derive(Default)]
+struct LastKey {
+    place: Option<Place>,
+    key: Vec<u8>,
+}
+
+impl LastKey {
+    /// Goes on to a key; false when it is not behind the last one.
+    fn advance(&mut self, next: &RowKey<'_>) -> bool {
+        let last = self.place.map(|place| (place, &self.key[..]));
+        let ordered = last < Some((next.place(), next.key));
+        self.place = Some(next.place());
+        self.key.clear();
+        self.key.extend_from_slice(next.key);
+        ordered
+    }
+}
+
 /// Merges the rows of the key at `cursors[newest]`, which has its newest row.
 fn merge_key(
     plan: &Merge<'_>,
     cursors: &mut [PartCursor<'_>],
     newest: usize,
-    key_bytes: &mut Vec<u8>,
+    last: &mut LastKey,
     outputs: &mut Outputs<'_, '_>,
 ) -> Result<()> {
     let cursor = &mut cursors[newest];
     let (Some(found), Some(row)) = (cursor.key(), cursor.row()) else {
         return Ok(());
     };
-    key_bytes.clear();
-    key_bytes.extend_from_slice(found.key);
+    // An input may be sound to its checksums and still out of order (D11).
+    if !last.advance(&found) {
+        return Err(cursor.part().damaged(0, "keys are out of order"));
+    }
     let (lsn, kind, (keyspace, position)) = (row.lsn, row.kind, found.place());
-    let key = RowKey { keyspace, position, key: key_bytes };
+    let key = RowKey { keyspace, position, key: &last.key };
     let dropped = (plan.is_dead)(keyspace) || (plan.bottom && kind == RowKind::Tombstone);
     if !dropped {
         let value = match kind {
@@ -147,11 +169,16 @@ fn merge_pages(
     outputs: &mut Outputs<'_, '_>,
 ) -> Result<()> {
     let writer = outputs.current();
+    let mut next_number = 0;
     loop {
         let pages = holders.iter().filter_map(|holder| page_of(holder));
         let Some(number) = pages.map(|page| page.0).min() else {
             return Ok(());
         };
+        if u64::from(number) < next_number {
+            return Err(holders[0].part().damaged(0, "pages are out of order"));
+        }
+        next_number = u64::from(number) + 1;
         let mut newest: Option<(Lsn, usize, ValueAt)> = None;
         for (index, holder) in holders.iter().enumerate() {
             if let Some((at, lsn, generation, value)) = page_of(holder)
