@@ -19,7 +19,7 @@ use crate::types::Lsn;
 /// A frame is not cut for less than this at the end of a segment, in bytes.
 const CUT_BYTES_MIN: u64 = 1024;
 /// Less than this in a segment is not worth another one before a restart, in bytes.
-const RESTART_BYTES_MAX: u64 = 64 << 10;
+const RESTART_BYTES_MAX: u64 = 8 << 10;
 /// Buffers above this are not kept between groups, in bytes.
 const BUFFER_BYTES_MAX: usize = 16 << 20;
 

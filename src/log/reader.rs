@@ -56,7 +56,7 @@ pub struct SegmentInfo {
 /// them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CarryStart {
-    /// The first frame that ends in the unsealed segment.
+    /// The first frame that was asked for and ends in the unsealed segment.
     pub lsn: Lsn,
     /// The segment it begins in.
     pub segment: SegmentName,

@@ -186,10 +186,10 @@ impl Reader<'_> {
             None => (start, header.wall_ms, header.synced_upto),
         };
         self.end.last_wall_ms = wall_ms;
-        self.end.carry.get_or_insert(start);
         if header.lsn < self.from_lsn {
             return Ok(());
         }
+        self.end.carry.get_or_insert(start);
         let payload = if whole { payload } else { &self.assembled };
         let lsn = header.lsn;
         (self.sink)(FrameView { lsn, wall_ms, synced_upto, payload, segment: name, offset })

@@ -293,6 +293,58 @@ fn a_witness_is_written_once_and_only_when_one_is_missing() {
 }
 
 #[test]
+fn a_segment_begun_before_the_end_leaves_nothing_to_read_or_to_copy() {
+    let (storage, log) = new_log();
+    for lsn in 1..=20 {
+        append(&log, &payload(lsn, 500));
+    }
+    log.begin_segment().unwrap();
+    assert_eq!(list_segments(&storage).unwrap().len(), 1, "frames are pending");
+    log.commit(true).unwrap();
+    log.prepare_ahead().unwrap();
+    let Reserve::Granted(promise) = log.reserve(100, SpaceClass::Normal) else {
+        panic!("there is room");
+    };
+    log.begin_segment().unwrap();
+    assert_eq!(list_segments(&storage).unwrap().len(), 1, "room is promised");
+    drop(promise);
+    log.begin_segment().unwrap();
+    let (name, path) = last_segment(&storage);
+    assert_eq!((name.first_lsn, name.first_fragment), (21, 0));
+    let read_from_there = read_from(&storage.crash_clone(1), 21, 20).unwrap();
+    assert_eq!((read_from_there.0.len(), read_from_there.1.carry), (0, None));
+    let before = storage.operations();
+    log.begin_segment().unwrap();
+    log.write_witness().unwrap();
+    assert_eq!(storage.operations(), before, "{path:?} is empty, and the seal is the witness");
+    append(&log, b"more");
+    log.commit(true).unwrap();
+    assert_eq!(read(&storage.crash_clone(1), 21).unwrap().0.len(), 21);
+}
+
+#[test]
+fn only_frames_that_are_asked_for_are_copied_to_the_next_epoch() {
+    let (storage, log) = new_log();
+    for lsn in 1..=20 {
+        append(&log, &payload(lsn, 100));
+    }
+    log.commit(true).unwrap();
+    drop(log);
+    let (_, end) = read_from(&storage, 15, 20).unwrap();
+    let clock = Arc::new(SimClock::new(1_700_000_000_000));
+    let log = Log::create(Arc::new(storage.clone()), clock, config(2), &end).unwrap();
+    let (name, _) = last_segment(&storage);
+    assert_eq!((name.epoch, name.first_lsn), (2, 15));
+    assert_eq!(read(&storage, 20).unwrap().0.len(), 20, "the old epoch has the rest");
+    // Nothing needs the old epoch once nothing needs what is before the copy.
+    log.release_before(15).unwrap();
+    let (frames, _) = read_from(&storage, 15, 20).unwrap();
+    let expected: Frames = (15..=20).map(|lsn| (lsn, payload(lsn, 100))).collect();
+    assert_eq!(frames, expected);
+    assert_eq!(list_segments(&storage).unwrap(), [name]);
+}
+
+#[test]
 fn four_threads_append_and_commit_and_nothing_is_lost_or_torn() {
     let (storage, log) = new_log();
     let given: Mutex<Frames> = Mutex::new(Vec::new());
