@@ -1,0 +1,374 @@
+//! Rules of the design that look fussy, each with the scenario in which a simpler rule loses data or
+//! brings it back. All on simulated storage; `tests/simulation.rs` looks for what nobody thought of.
+//!
+//! The rules of the log alone (witnesses, salts, seals) have theirs in `src/log/tests_damage.rs`.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use firn::engine::Engine;
+use firn::engine::begin::{Begin, ColdFetch, Finished, Intent};
+use firn::engine::unit::{Key, NewString, Unit, ValueRef};
+use firn::error::Result;
+use firn::format::record::DeleteReason;
+use firn::io::clock::SimClock;
+use firn::io::sim::SimStorage;
+use firn::io::{Clock, OpenMode, Storage};
+use firn::options::Options;
+use firn::types::Durability;
+
+const START_MS: u64 = 1_700_000_000_000;
+
+/// A database without threads, whose writes are durable when a test says so.
+struct Rig {
+    storage: SimStorage,
+    clock: Arc<SimClock>,
+    engine: Engine,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig::on(SimStorage::new(1), SimClock::new(START_MS))
+    }
+
+    fn on(storage: SimStorage, clock: SimClock) -> Rig {
+        let clock = Arc::new(clock);
+        let mut options = Options::new("");
+        options.background = false;
+        options.partitions = 4;
+        options.durability = Durability::No;
+        options.segment_bytes_min = 64 << 10;
+        options.segment_bytes_max = 64 << 10;
+        options.seed = Some(7);
+        let engine = Engine::open_on(Arc::new(storage.clone()), clock.clone(), options);
+        Rig { storage, clock, engine: engine.expect("recovery needs no human") }
+    }
+
+    /// The power goes, and comes back: of what was not synced, `seed` says what is left.
+    fn after_power_cut(self, seed: u64) -> Rig {
+        let storage = self.storage.crash_clone(seed);
+        Rig::on(storage, SimClock::new(self.clock.wall_ms()))
+    }
+
+    /// The process dies and starts again.
+    fn after_kill(self) -> Rig {
+        let storage = self.storage.kill_clone();
+        Rig::on(storage, SimClock::new(self.clock.wall_ms()))
+    }
+
+    fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Unit<'e> {
+        loop {
+            match self.engine.begin(keys, intent) {
+                Begin::Ready(unit) => return unit,
+                Begin::Cold(cold) => fetch(&self.engine, cold).unwrap(),
+                Begin::Wait => self.engine.sync().unwrap(),
+                Begin::Refused(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn write(&self, name: &[u8], body: impl FnOnce(&mut Unit<'_>, &Key<'_>)) -> Finished {
+        let key = self.engine.key(0, name);
+        let mut unit = self.begin(&[key], Intent::write(self.engine.now_ms(), 1000));
+        body(&mut unit, &key);
+        unit.finish()
+    }
+
+    fn set(&self, name: &[u8], value: &[u8], deadline: Option<u64>) -> Finished {
+        self.write(name, |unit, key| unit.put(key, NewString::Copied(value), deadline))
+    }
+
+    fn append(&self, name: &[u8], bytes: &[u8]) {
+        self.write(name, |unit, key| {
+            let len = unit.get(key).map_or(0, |view| {
+                let ValueRef::String(value) = view.value;
+                value.len()
+            });
+            match len {
+                0 => unit.put(key, NewString::Copied(bytes), None),
+                len => unit.write_range(key, len, NewString::Copied(bytes)),
+            }
+        });
+    }
+
+    fn delete(&self, name: &[u8]) -> Finished {
+        self.write(name, |unit, key| assert!(unit.delete(key, DeleteReason::Command)))
+    }
+
+    /// The value, and the LSN that a reply with it has to wait for.
+    fn read(&self, name: &[u8]) -> (Option<Vec<u8>>, u64) {
+        let key = self.engine.key(0, name);
+        let mut unit = self.begin(&[key], Intent::read(self.engine.now_ms()));
+        let value = unit.get(&key).map(|view| {
+            let ValueRef::String(value) = view.value;
+            value.to_vec()
+        });
+        (value, unit.finish().observed)
+    }
+
+    fn get(&self, name: &[u8]) -> Option<String> {
+        self.read(name).0.map(|value| String::from_utf8(value).unwrap())
+    }
+
+    /// Keys, and keys with a deadline.
+    fn counts(&self) -> (u64, u64) {
+        match self.engine.begin_all(&[], Intent::read(self.engine.now_ms())) {
+            Begin::Ready(mut unit) => unit.counts(0),
+            _ => panic!("a read of the counts waits for nothing"),
+        }
+    }
+
+    /// Everything to the parts and out of memory.
+    fn chill(&self) {
+        self.engine.checkpoint().unwrap();
+        self.engine.reload().unwrap();
+    }
+}
+
+fn fetch(engine: &Engine, cold: ColdFetch) -> Result<()> {
+    let outcome = Arc::new(Mutex::new(Ok(())));
+    let slot = outcome.clone();
+    engine.fetch(cold, Box::new(move |done| *slot.lock().unwrap() = done));
+    std::mem::replace(&mut *outcome.lock().unwrap(), Ok(()))
+}
+
+/// A part may hold writes that nobody waited for. Were the MANIFEST installed before the log is
+/// durable up to them, a power cut would leave rows from the future, and their LSNs would be given
+/// to other writes, which recovery would then hold for older than the rows.
+#[test]
+fn a_manifest_follows_the_log() {
+    for seed in 0..40 {
+        let rig = Rig::new();
+        rig.set(b"key", b"not waited for", None);
+        rig.engine.checkpoint().unwrap();
+        let rig = rig.after_power_cut(seed);
+        assert_eq!(rig.get(b"key").as_deref(), Some("not waited for"), "seed {seed}");
+        rig.set(b"key", b"newer", None);
+        rig.engine.sync().unwrap();
+        let rig = rig.after_power_cut(seed);
+        assert_eq!(rig.get(b"key").as_deref(), Some("newer"), "seed {seed}");
+    }
+}
+
+/// The numbers of frames that a power cut took are given out again. Only the epoch tells the old
+/// frames, of which pieces may be left, from the new.
+#[test]
+fn an_lsn_of_another_epoch_is_another_frame() {
+    for seed in 0..200 {
+        let rig = Rig::new();
+        rig.set(b"base", b"kept", None);
+        rig.engine.sync().unwrap();
+        for number in 0..20 {
+            rig.set(format!("lost{number}").as_bytes(), &[b'l'; 700], None);
+        }
+        // Written, not synced: some of it reaches the disk.
+        rig.storage.power_off_at(rig.storage.operations() + 1);
+        rig.engine.sync().unwrap_err();
+        let rig = rig.after_power_cut(seed);
+        let before = rig.engine.last_lsn();
+        rig.set(b"again", b"kept too", None);
+        rig.engine.sync().unwrap();
+        let rig = rig.after_power_cut(seed + 1);
+        assert_eq!(rig.engine.last_lsn(), before + 1, "seed {seed}");
+        assert_eq!(rig.get(b"again").as_deref(), Some("kept too"), "seed {seed}");
+        assert_eq!(rig.get(b"base").as_deref(), Some("kept"), "seed {seed}");
+    }
+}
+
+/// Replay does not read the parts, so a delta of a cold key waits until its base is asked for, and
+/// an absolute record makes it needless.
+#[test]
+fn deltas_wait_for_their_base_and_absolute_records_do_not() {
+    let rig = Rig::new();
+    for name in [b"delta", b"put..", b"gone.", b"ttl.."] {
+        rig.set(name, b"base", None);
+    }
+    rig.chill();
+    let deadline = START_MS + 1_000_000;
+    for name in [b"delta", b"put..", b"gone."] {
+        rig.append(name, b" more");
+    }
+    rig.set(b"put..", b"anew", None);
+    rig.append(b"put..", b" more");
+    rig.delete(b"gone.");
+    rig.write(b"ttl..", |unit, key| unit.set_expiry(key, Some(deadline)));
+    rig.engine.sync().unwrap();
+    let rig = rig.after_kill();
+    let stats = rig.engine.stats();
+    assert_eq!(stats.cold_hits + stats.cold_misses, 0, "replay reads no part");
+    assert_eq!(rig.counts(), (3, 1), "and yet the counts are exact");
+    assert_eq!(rig.get(b"delta").as_deref(), Some("base more"));
+    assert_eq!(rig.get(b"put..").as_deref(), Some("anew more"));
+    assert_eq!(rig.get(b"gone."), None);
+    let rig = rig.after_kill();
+    // A checkpoint that finds deltas still waiting loads what they need.
+    rig.chill();
+    assert_eq!(rig.get(b"delta").as_deref(), Some("base more"));
+    rig.clock.set_wall_ms(deadline);
+    assert_eq!(rig.get(b"ttl.."), None);
+}
+
+/// A checkpoint captures keys and counts while others write: what a part holds may be newer than
+/// the LSN from which the log is replayed. Deltas and count deltas that it holds already must not
+/// be applied a second time.
+#[test]
+fn nothing_that_a_part_holds_is_applied_again() {
+    let rig = Rig::new();
+    let stop = AtomicBool::new(false);
+    let (mut appended, mut kept) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                rig.engine.checkpoint().unwrap();
+                rig.engine.compact().unwrap();
+            }
+        });
+        for round in 0..1500 {
+            for key in 0..4 {
+                rig.append(format!("grows{key}").as_bytes(), b"x");
+            }
+            appended += 1;
+            let name = format!("key{}", round % 200);
+            if round % 3 == 0 {
+                rig.set(name.as_bytes(), b"here", Some(START_MS + 1_000_000));
+            } else if rig.get(name.as_bytes()).is_some() {
+                rig.delete(name.as_bytes());
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    for number in 0..200 {
+        kept += u64::from(rig.get(format!("key{number}").as_bytes()).is_some());
+    }
+    assert!(rig.engine.stats().checkpoints > 3, "checkpoints ran meanwhile");
+    rig.engine.sync().unwrap();
+    let rig = rig.after_kill();
+    assert_eq!(rig.counts(), (kept + 4, kept));
+    for key in 0..4 {
+        let value = rig.get(format!("grows{key}").as_bytes());
+        assert_eq!(value.map(|value| value.len()), Some(appended));
+    }
+}
+
+/// A load that was under way while its key was deleted, the deletion checkpointed and its tombstone
+/// dropped from memory must not bring the key back.
+#[test]
+fn a_late_load_does_not_bring_a_deleted_key_back() {
+    let rig = Rig::new();
+    rig.set(b"key", b"value", None);
+    rig.set(b"other", b"value", None);
+    rig.chill();
+    let key = rig.engine.key(0, b"key");
+    let Begin::Cold(load) = rig.engine.begin(&[key], Intent::read(rig.engine.now_ms())) else {
+        panic!("the key is cold");
+    };
+    rig.delete(b"key");
+    rig.chill();
+    fetch(&rig.engine, load).unwrap();
+    assert_eq!(rig.get(b"key"), None);
+    assert_eq!(rig.counts(), (1, 0));
+    assert_eq!(rig.get(b"other").as_deref(), Some("value"));
+}
+
+/// As above, but the key was written again: the load must not replace it.
+#[test]
+fn a_late_load_does_not_replace_a_newer_value() {
+    let rig = Rig::new();
+    rig.set(b"key", b"old", None);
+    rig.chill();
+    let key = rig.engine.key(0, b"key");
+    let Begin::Cold(load) = rig.engine.begin(&[key], Intent::read(rig.engine.now_ms())) else {
+        panic!("the key is cold");
+    };
+    rig.set(b"key", b"new", None);
+    fetch(&rig.engine, load).unwrap();
+    assert_eq!(rig.get(b"key").as_deref(), Some("new"));
+}
+
+/// Whoever was told that a key has expired must not see it again after a crash, though the clock
+/// was set back; and what is written to it then starts from nothing.
+#[test]
+fn an_expired_key_is_removed_in_the_log_before_it_is_written() {
+    for seed in 0..20 {
+        let rig = Rig::new();
+        let deadline = START_MS + 1000;
+        rig.set(b"read", b"old", Some(deadline));
+        rig.set(b"written", b"old", Some(deadline));
+        rig.chill();
+        rig.clock.set_wall_ms(deadline + 1);
+        assert_eq!(rig.get(b"read"), None);
+        rig.append(b"written", b"new");
+        assert_eq!(rig.counts(), (1, 0));
+        rig.engine.sync().unwrap();
+        rig.clock.set_wall_ms(START_MS);
+        let rig = rig.after_power_cut(seed);
+        assert_eq!(rig.get(b"read"), None, "seed {seed}");
+        assert_eq!(rig.get(b"written").as_deref(), Some("new"), "seed {seed}");
+        assert_eq!(rig.counts(), (1, 0), "seed {seed}");
+    }
+}
+
+/// The clock of a database does not run back over a restart: a deadline that had passed has passed.
+#[test]
+fn the_clock_does_not_run_below_the_log() {
+    let rig = Rig::new();
+    rig.clock.set_wall_ms(START_MS + 5000);
+    rig.set(b"key", b"value", Some(START_MS + 6000));
+    rig.engine.sync().unwrap();
+    rig.clock.set_wall_ms(START_MS);
+    let rig = rig.after_kill();
+    assert!(rig.engine.now_ms() >= START_MS + 5000);
+}
+
+/// A reply waits for the entry that it shows, not for the log's end: reads beside a stream of
+/// writes do not wait (D3), and a read of what is not durable does (D2), its absence included.
+#[test]
+fn replies_wait_for_what_they_show_and_for_nothing_else() {
+    let rig = Rig::new();
+    rig.set(b"durable", b"1", None);
+    rig.set(b"deleted", b"1", None);
+    rig.engine.sync().unwrap();
+    let durable = rig.engine.durable_lsn();
+    let written = rig.set(b"fresh", b"2", None).observed;
+    let deleted = rig.delete(b"deleted").observed;
+    assert!(durable < written && written < deleted);
+    assert!(rig.read(b"durable").1 <= durable);
+    assert_eq!(rig.read(b"fresh").1, written);
+    assert_eq!(rig.read(b"deleted"), (None, deleted));
+    assert!(rig.read(b"never there").1 <= durable);
+    // A flush is seen in every key of its database.
+    let Begin::Ready(mut unit) =
+        rig.engine.begin_all(&[], Intent::write(rig.engine.now_ms(), 100))
+    else {
+        panic!("there is room");
+    };
+    unit.flush_db(0);
+    let flushed = unit.finish().observed;
+    assert_eq!(rig.read(b"durable"), (None, flushed));
+}
+
+/// With the newest MANIFEST damaged, the one before it and the log that it needs give everything.
+#[test]
+fn the_manifest_before_the_last_is_enough() {
+    let rig = Rig::new();
+    for round in 0..5 {
+        for number in 0..50 {
+            rig.set(format!("key{number}").as_bytes(), format!("{round}").as_bytes(), None);
+        }
+        rig.engine.checkpoint().unwrap();
+    }
+    rig.set(b"last", b"write", None);
+    rig.engine.sync().unwrap();
+    let names = rig.storage.list(Path::new("")).unwrap();
+    let newest = names.iter().filter(|name| name.starts_with("MANIFEST-")).max().unwrap();
+    let file = rig.storage.open(Path::new(newest), OpenMode::Write).unwrap();
+    file.write_at(b"damage", 40).unwrap();
+    let rig = rig.after_kill();
+    assert!(rig.engine.recovery().used_previous_manifest);
+    assert_eq!(rig.counts(), (51, 0));
+    for number in 0..50 {
+        assert_eq!(rig.get(format!("key{number}").as_bytes()).as_deref(), Some("4"));
+    }
+    assert_eq!(rig.get(b"last").as_deref(), Some("write"));
+}
