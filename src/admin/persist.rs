@@ -125,7 +125,7 @@ fn bgsave(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     if call.args.len() > 2 || call.args.len() == 2 && !call.args.is(1, "SCHEDULE") {
         return Err(Failure::Syntax);
     }
-    if !in_background(call, "checkpoint", |upkeep| &upkeep.save, Engine::checkpoint)? {
+    if !in_background(call, "checkpoint", |upkeep| &upkeep.save, Engine::checkpoint_paced)? {
         return Err(SAVE_UNDER_WAY);
     }
     call.reply.simple("Background saving started");
@@ -138,8 +138,8 @@ fn bgrewriteaof(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
         "compaction",
         |upkeep| &upkeep.rewrite,
         |engine| {
-            engine.checkpoint()?;
-            while engine.compact()? {}
+            engine.checkpoint_paced()?;
+            while engine.compact_paced()? {}
             Ok(())
         },
     )?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 use super::core::Core;
+use super::pace::Haste;
 
 /// How often maintenance looks whether a checkpoint, a merge or an unload is due.
 const MAINTENANCE_PERIOD: Duration = Duration::from_millis(100);
@@ -94,14 +95,14 @@ impl Threads {
 fn maintain(core: &Core, bell: &Bell) {
     while bell.nap(MAINTENANCE_PERIOD) {
         let done = core.checkpoint_due().and_then(|due| match due {
-            true => core.checkpoint(),
+            true => core.checkpoint(Haste::Idle),
             false => Ok(()),
         });
         let done = done.and_then(|()| match core.log.is_full() {
             true => core.release_previous(),
             false => Ok(()),
         });
-        let done = done.and_then(|()| core.compact().map(drop));
+        let done = done.and_then(|()| core.compact(Haste::Idle).map(drop));
         let done = done.and_then(|()| core.shrink_to_budget());
         if done.is_err() && !core.closing.load(Acquire) {
             // Checkpoints and merges have counted their failures.

@@ -19,6 +19,7 @@ use crate::snapshot::{Manifest, PartMeta, RowKey, RowValue, SlotCount};
 use crate::types::{KeyspaceId, Lsn};
 
 use super::core::Core;
+use super::pace::{Haste, Pacer};
 use super::stats::add;
 
 /// Bytes that one lock hold may capture.
@@ -54,11 +55,11 @@ struct Captured {
 
 impl Core {
     /// Writes all dirty entries into a new part and installs it.
-    pub fn checkpoint(&self) -> Result<()> {
+    pub fn checkpoint(&self, haste: Haste) -> Result<()> {
         let mut snapshots = self.lock_snapshots()?;
         let started_us = self.clock.monotonic_us();
         self.stats.checkpoint_running.store(1, Relaxed);
-        let result = self.checkpoint_locked(&mut snapshots);
+        let result = self.checkpoint_locked(&mut snapshots, haste);
         self.stats.checkpoint_running.store(0, Relaxed);
         if let Err(error) = &result {
             self.stats.count_failure(error);
@@ -75,7 +76,7 @@ impl Core {
         result
     }
 
-    fn checkpoint_locked(&self, snapshots: &mut Snapshots) -> Result<()> {
+    fn checkpoint_locked(&self, snapshots: &mut Snapshots, haste: Haste) -> Result<()> {
         self.resolve_pending()?;
         // Whatever has an LSN up to here was applied under its shard's lock before that shard is
         // captured, so the part holds it (or something newer).
@@ -85,8 +86,8 @@ impl Core {
         }
         let logged = self.log.stats().frame_bytes;
         self.each_shard(|shard| shard.partition.begin_capture())?;
-        let installed = self.capture_and_install(snapshots, cut);
-        self.end_capture(installed.is_ok())?;
+        let installed = self.capture_and_install(snapshots, cut, haste);
+        self.end_capture(installed.is_ok(), haste)?;
         if installed.is_ok() {
             self.stats.checkpoint_at_bytes.store(logged, Relaxed);
             self.stats.replayed_bytes.store(0, Relaxed);
@@ -94,15 +95,18 @@ impl Core {
         installed
     }
 
-    fn end_capture(&self, installed: bool) -> Result<()> {
+    fn end_capture(&self, installed: bool, haste: Haste) -> Result<()> {
+        let mut pacer = Pacer::start(self, haste);
         for index in 0..self.shards.len() {
-            while self.lock(index)?.partition.end_capture(installed) {}
+            while self.lock(index)?.partition.end_capture(installed) {
+                pacer.step();
+            }
         }
         Ok(())
     }
 
-    fn capture_and_install(&self, snapshots: &mut Snapshots, cut: Lsn) -> Result<()> {
-        let captured = self.capture(snapshots)?;
+    fn capture_and_install(&self, snapshots: &mut Snapshots, cut: Lsn, haste: Haste) -> Result<()> {
+        let captured = self.capture(snapshots, haste)?;
         let databases = self.lock(0)?.databases.clone();
         // The MANIFEST may only name what the log can prove, at every durability level (D4).
         self.wait_durable(captured.max_lsn.max(databases.lsn()).max(cut))?;
@@ -141,13 +145,15 @@ impl Core {
         Ok(PartSet::new(next.parts.iter().map(open).collect::<Result<_>>()?))
     }
 
-    fn capture(&self, snapshots: &mut Snapshots) -> Result<Captured> {
+    fn capture(&self, snapshots: &mut Snapshots, haste: Haste) -> Result<Captured> {
         let mut keyspaces = BTreeSet::new();
         self.each_shard(|shard| keyspaces.extend(shard.partition.keyspaces()))?;
         let mut writer = self.new_part(snapshots)?;
+        let mut pacer = Pacer::start(self, haste);
         let (mut max_lsn, mut counts) = (0, Vec::new());
         for keyspace in keyspaces {
-            self.capture_keyspace(keyspace, &mut writer, &mut max_lsn, &mut counts)?;
+            let of = self.capture_keyspace(keyspace, &mut writer, &mut counts, &mut pacer)?;
+            max_lsn = max_lsn.max(of);
         }
         if writer.key_count() == 0 {
             return Ok(Captured { part: None, max_lsn });
@@ -166,26 +172,28 @@ impl Core {
         PartWriter::create(self.storage.clone(), database, id, self.now_ms())
     }
 
+    /// Captures a keyspace; the highest LSN that was met.
     fn capture_keyspace(
         &self,
         keyspace: KeyspaceId,
         writer: &mut PartWriter,
-        max_lsn: &mut Lsn,
         counts: &mut Vec<SlotCount>,
-    ) -> Result<()> {
+        pacer: &mut Pacer<'_>,
+    ) -> Result<Lsn> {
+        let mut max_lsn = 0;
         let mut capture = Capture::default();
         for index in 0..self.shards.len() {
             let mut more = true;
             while more {
                 capture.clear();
                 more = self.lock(index)?.partition.capture(keyspace, CAPTURE_BYTES, &mut capture);
-                *max_lsn = (*max_lsn).max(capture.max_lsn);
+                max_lsn = max_lsn.max(capture.max_lsn);
                 write_rows(&capture, writer)?;
+                pacer.step();
             }
             counts.extend(self.lock(index)?.partition.changed_counts(keyspace));
         }
-        *max_lsn = counts.iter().fold(*max_lsn, |max, count| max.max(count.lsn));
-        Ok(())
+        Ok(counts.iter().fold(max_lsn, |max, count| max.max(count.lsn)))
     }
 
     /// Loads the bases of deltas that recovery left pending, so that everything dirty is whole.

@@ -11,6 +11,7 @@ use crate::snapshot::part_reader::PartReader;
 use crate::snapshot::part_set::PartSet;
 
 use super::core::Core;
+use super::pace::{Haste, Pacer};
 use super::stats::add;
 
 /// Outputs of a merge are cut at this size, in bytes.
@@ -26,7 +27,7 @@ const SIZE_RATIO: u64 = 2;
 impl Core {
     /// Merges the runs that [`plan`] names; whether there were any. Checkpoints go on meanwhile:
     /// they only add newer runs.
-    pub fn compact(&self) -> Result<bool> {
+    pub fn compact(&self, haste: Haste) -> Result<bool> {
         let _turn = self.compacting.lock().map_err(|_| Core::closed())?;
         let (parts, installed) = {
             let snapshots = self.lock_snapshots()?;
@@ -49,17 +50,17 @@ impl Core {
             storage: &self.storage,
         };
         self.stats.compaction_running.store(1, Relaxed);
-        let merged = self.merge_and_install(&merge, &chosen);
+        let merged = self.merge_and_install(&merge, &chosen, haste);
         self.stats.compaction_running.store(0, Relaxed);
         add(if merged.is_ok() { &self.stats.compactions } else { &self.stats.compaction_failures });
         merged
     }
 
-    fn merge_and_install(&self, plan: &Merge<'_>, chosen: &[u64]) -> Result<bool> {
+    fn merge_and_install(&self, plan: &Merge<'_>, chosen: &[u64], haste: Haste) -> Result<bool> {
         let mut new_part = || self.new_part(&mut *self.lock_snapshots()?);
+        let mut pacer = Pacer::start(self, haste);
         let mut pace = |_| {
-            // Commands and the log come first: a merge has all the time there is.
-            std::thread::yield_now();
+            pacer.step();
             match self.closing.load(Acquire) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),

@@ -15,6 +15,7 @@ use crate::types::{Durability, Lsn, Position};
 use super::background::Threads;
 use super::begin::{Begin, ColdFetch, Intent};
 use super::core::Core;
+use super::pace::Haste;
 use super::pins::Pinned;
 use super::recovery::{recover, sync_interval_ms};
 use super::stats::{RecoverySummary, Stats};
@@ -84,7 +85,9 @@ impl Engine {
     /// # Errors
     /// The first failure; the database is usable after a reopen in any case.
     pub fn close(&self) -> Result<()> {
-        let checkpointed = self.core.checkpoint();
+        // Whatever runs in the background makes haste now, or ends.
+        self.core.closing.store(true, Relaxed);
+        let checkpointed = self.core.checkpoint(Haste::Awaited);
         let synced = self.sync().and_then(|()| self.core.log.begin_segment());
         self.stop();
         checkpointed.and(synced)
@@ -129,7 +132,15 @@ impl Engine {
     /// # Errors
     /// `Io` when the part could not be written; it is discarded and the next attempt starts afresh.
     pub fn checkpoint(&self) -> Result<()> {
-        self.core.checkpoint()
+        self.core.checkpoint(Haste::Awaited)
+    }
+
+    /// As [`Engine::checkpoint`], but leaves the processors to commands at least half of the time.
+    ///
+    /// # Errors
+    /// As [`Engine::checkpoint`].
+    pub fn checkpoint_paced(&self) -> Result<()> {
+        self.core.checkpoint(Haste::Idle)
     }
 
     /// Merges parts while there are more than a few; returns whether anything was merged.
@@ -137,7 +148,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::checkpoint`].
     pub fn compact(&self) -> Result<bool> {
-        self.core.compact()
+        self.core.compact(Haste::Awaited)
+    }
+
+    /// As [`Engine::compact`], but leaves the processors to commands at least half of the time.
+    ///
+    /// # Errors
+    /// As [`Engine::checkpoint`].
+    pub fn compact_paced(&self) -> Result<bool> {
+        self.core.compact(Haste::Idle)
     }
 
     /// Removes keys whose deadline has passed, a bounded number of them; returns how many.
@@ -242,7 +261,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::checkpoint`].
     pub fn reload(&self) -> Result<()> {
-        self.core.checkpoint()?;
+        self.core.checkpoint(Haste::Awaited)?;
         self.core.forget_clean()
     }
 

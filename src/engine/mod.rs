@@ -7,6 +7,7 @@ pub mod begin;
 pub mod embed;
 pub mod offline;
 pub mod offline_scan;
+mod pace;
 pub mod repair;
 pub mod stats;
 pub mod unit;
