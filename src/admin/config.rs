@@ -139,6 +139,7 @@ fn rewrite(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 fn reset_stat(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     call.services().stats.reset();
+    call.services().engine.reset_counts();
     call.reply.ok();
     Ok(())
 }

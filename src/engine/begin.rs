@@ -238,4 +238,15 @@ pub struct Finished {
     pub observed: Lsn,
     /// Whether it wrote a frame.
     pub wrote: bool,
+    /// What its reads have met.
+    pub lookups: Lookups,
+}
+
+/// Keys that reads have asked for. A write that looks at what it replaces counts nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// Those that were live.
+    pub hits: u64,
+    /// Those that were not.
+    pub misses: u64,
 }

@@ -168,6 +168,11 @@ impl Engine {
         stats
     }
 
+    /// Starts the counts of removals by time and of cold keys at zero again.
+    pub fn reset_counts(&self) {
+        self.core.stats.reset();
+    }
+
     /// What recovery did when the database was opened.
     pub fn recovery(&self) -> &RecoverySummary {
         &self.recovery

@@ -45,6 +45,19 @@ impl Counters {
         *last = error.to_string();
     }
 
+    /// Starts the figures of what clients did at zero again. Those of checkpoints and merges go on:
+    /// others compare them over time.
+    pub fn reset(&self) {
+        let counters = [
+            &self.expired_keys,
+            &self.evicted_keys,
+            &self.cold_hits,
+            &self.cold_misses,
+            &self.reads_under_lock,
+        ];
+        counters.into_iter().for_each(|counter| counter.store(0, Relaxed));
+    }
+
     /// Counts a removal that no command asked for.
     pub fn count_removal(&self, reason: DeleteReason) {
         match reason {
