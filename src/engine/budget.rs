@@ -39,11 +39,15 @@ impl Core {
             return Ok(());
         }
         let now_ms = self.now_ms();
+        let by = match self.unload_by_frequency.load(Relaxed) {
+            true => Coldness::Frequency,
+            false => Coldness::Idle,
+        };
         self.each_shard(|shard| {
             let partition = &mut shard.partition;
             let share = u128::from(excess) * u128::from(partition.memory_bytes());
             let want_bytes = (share / u128::from(held.max(1))) as u64 + 1;
-            let freed = partition.unload(want_bytes, now_ms, Coldness::Idle);
+            let freed = partition.unload(want_bytes, now_ms, by);
             self.stats.unloaded_bytes.fetch_add(freed, Relaxed);
         })
     }

@@ -53,6 +53,8 @@ pub struct Core {
     pub active_expiry: AtomicBool,
     /// Budget for memory in bytes; 0 is none.
     pub memory_bytes: AtomicU64,
+    /// Whether the least used leave memory first, and not those idle for longest.
+    pub unload_by_frequency: AtomicBool,
     /// Highest wall time that a frame carries or a unit has seen: the clock never runs below (D13).
     pub clock_floor_ms: AtomicU64,
     /// Where memory goes to be freed off the lock; none frees in place.

@@ -153,6 +153,12 @@ impl Engine {
         self.core.memory_bytes.store(bytes, Relaxed);
     }
 
+    /// Chooses what leaves memory first: what is used least, or what is idle for longest (the
+    /// default).
+    pub fn set_unload_by_frequency(&self, by_frequency: bool) {
+        self.core.unload_by_frequency.store(by_frequency, Relaxed);
+    }
+
     /// Drops clean entries from memory until it is within its budget.
     ///
     /// # Errors

@@ -100,6 +100,7 @@ pub fn recover(
         closing: AtomicBool::new(false),
         active_expiry: AtomicBool::new(true),
         memory_bytes: AtomicU64::new(memory_bytes),
+        unload_by_frequency: AtomicBool::new(false),
         clock_floor_ms: AtomicU64::new(now_ms),
         free: Mutex::new(None),
     };

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
@@ -172,6 +173,11 @@ impl<'e> Unit<'e> {
     /// Wall time of the unit in milliseconds; constant while it runs.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// Whether frequency, and not idle time, decides what leaves memory first.
+    pub fn unloads_by_frequency(&self) -> bool {
+        self.core.unload_by_frequency.load(Relaxed)
     }
 
     /// The place of a key.
