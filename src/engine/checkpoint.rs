@@ -60,6 +60,7 @@ impl Core {
         self.stats.checkpoint_running.store(1, Relaxed);
         let result = self.checkpoint_locked(&mut snapshots);
         self.stats.checkpoint_running.store(0, Relaxed);
+        self.throttle.checkpoint_ended(result.is_err());
         if let Err(error) = &result {
             self.stats.count_failure(error);
             if snapshots.store.is_poisoned() {
@@ -178,7 +179,10 @@ impl Core {
             let mut more = true;
             while more {
                 capture.clear();
-                more = self.lock(index)?.partition.capture(keyspace, CAPTURE_BYTES, &mut capture);
+                let partition = &mut self.lock(index)?.partition;
+                let dirty_bytes = partition.dirty_bytes();
+                more = partition.capture(keyspace, CAPTURE_BYTES, &mut capture);
+                self.throttle.captured(dirty_bytes.saturating_sub(partition.dirty_bytes()));
                 *max_lsn = (*max_lsn).max(capture.max_lsn);
                 write_rows(&capture, writer)?;
             }
@@ -208,7 +212,10 @@ impl Core {
         let logged = self.log.stats().frame_bytes + self.stats.replayed_bytes.load(Relaxed);
         let since = logged.saturating_sub(self.stats.checkpoint_at_bytes.load(Relaxed));
         let is_short = since > 0 && self.log.is_full();
-        Ok(is_short || since >= self.options.checkpoint_log_bytes || self.too_much_is_dirty()?)
+        if is_short || since >= self.options.checkpoint_log_bytes {
+            return Ok(true);
+        }
+        Ok(self.too_much_is_dirty()? && !self.merge_is_behind()?)
     }
 
     /// Gives up what only the previous MANIFEST needs, so that a full log gets its space back

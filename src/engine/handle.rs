@@ -150,7 +150,9 @@ impl Engine {
 
     /// Changes the budget for memory in bytes; 0 is none. Entries leave memory soon after.
     pub fn set_memory_bytes(&self, bytes: u64) {
-        self.core.memory_bytes.store(bytes, Relaxed);
+        if self.core.memory_bytes.swap(bytes, Relaxed) != bytes {
+            self.core.throttle.budget_changed();
+        }
     }
 
     /// Chooses what leaves memory first: what is used least, or what is idle for longest (the

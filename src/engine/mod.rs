@@ -28,6 +28,7 @@ mod replay;
 mod salvage;
 mod scan;
 mod shard;
+mod throttle;
 mod unit_all;
 
 pub use self::begin::{Begin, ColdFetch, Finished, Intent, Lookups};

@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub compaction_running: AtomicU64,
     pub reads_under_lock: AtomicU64,
     pub unloaded_bytes: AtomicU64,
+    pub delayed_writes: AtomicU64,
+    pub refused_writes: AtomicU64,
 }
 
 impl Counters {
@@ -54,6 +56,8 @@ impl Counters {
             &self.cold_hits,
             &self.cold_misses,
             &self.reads_under_lock,
+            &self.delayed_writes,
+            &self.refused_writes,
         ];
         counters.into_iter().for_each(|counter| counter.store(0, Relaxed));
     }
@@ -148,6 +152,12 @@ pub struct Stats {
     pub reads_under_lock: u64,
     /// Bytes that left memory because of the budget.
     pub unloaded_bytes: u64,
+    /// Bytes that the checkpoint under way has captured: they leave memory after it.
+    pub captured_bytes: u64,
+    /// How often a write was told to wait for a checkpoint, because of the budget.
+    pub delayed_writes: u64,
+    /// Writes refused because of the budget: checkpoints failed.
+    pub refused_writes: u64,
     /// What recovery did.
     pub recovery: RecoverySummary,
 }
