@@ -106,7 +106,10 @@ fn set(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     let pairs: Vec<_> = words.chunks(2).map(|p| (p[0].clone(), p[1].clone())).collect();
     let may_protected = is_admitted(call, "enable-protected-configs");
     match call.services().config.set(&pairs, may_protected) {
-        Ok(()) => call.reply.ok(),
+        Ok(()) => {
+            call.services().tell_engine();
+            call.reply.ok();
+        }
         Err(SetError::Unknown(name)) => {
             return Err(failure(format!(
                 "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
@@ -139,6 +142,7 @@ fn rewrite(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 fn reset_stat(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     call.services().stats.reset();
+    call.services().engine.reset_counts();
     call.reply.ok();
     Ok(())
 }

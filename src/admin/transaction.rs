@@ -129,7 +129,7 @@ fn watch(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     match engine.begin(&keys, intent) {
         Begin::Ready(mut unit) => {
             for key in &keys {
-                unit.peek(key);
+                unit.probe(key);
             }
             unit.finish();
         }

@@ -236,7 +236,11 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
         check_bit_offset((last_byte * 8) as i64)?;
     }
     let key = call.unit.key(call.db, call.args.get(1));
-    let (len, first) = match call.unit.get(&key) {
+    let view = match last_byte {
+        None => call.unit.get(&key),
+        Some(_) => call.unit.get_to_change(&key),
+    };
+    let (len, first) = match view {
         Some(view) => {
             let value = string_of(&view)?;
             let first = value.pieces(0, 1).next().map(|piece| piece[0]);
@@ -335,7 +339,7 @@ fn read_byte(unit: &mut Unit<'_>, key: &Key<'_>, written: &Written, index: u64) 
     if let Some(byte) = written.bytes.get(&index) {
         return *byte;
     }
-    let view = unit.peek(key);
+    let view = unit.probe(key);
     let value = view.and_then(|view| string_of(&view).ok());
     value.map_or(0, |value| byte_at(value, index))
 }

@@ -109,7 +109,7 @@ fn setbit(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     };
     let (index, mask) = (offset >> 3, 0x80u8 >> (offset & 7));
     let key = call.unit.key(call.db, call.args.get(1));
-    let (len, raw, old) = match call.unit.get(&key) {
+    let (len, raw, old) = match call.unit.get_to_change(&key) {
         Some(view) => {
             let value = string_of(&view)?;
             (Some(value.len()), value.is_raw(), byte_at(value, index))

@@ -97,7 +97,7 @@ fn combine_sources(call: &mut Call<'_, '_, '_>, operation: Operation) -> Result<
 }
 
 fn length_of(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<u64, Failure> {
-    match call.unit.peek(key) {
+    match call.unit.probe(key) {
         Some(view) => Ok(string_of(&view)?.len()),
         None => Ok(0),
     }

@@ -77,7 +77,7 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     if from.db == to.db && from.bytes == to.bytes {
         return Err(same_object());
     }
-    let wanted = call.unit.get(&from).is_some() && (replace || call.unit.peek(&to).is_none());
+    let wanted = call.unit.get(&from).is_some() && (replace || call.unit.probe(&to).is_none());
     if wanted {
         call.unit.copy(&from, &to);
     }
@@ -92,7 +92,7 @@ fn move_key(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     }
     let from = call.unit.key(call.db, call.args.get(1));
     let to = call.unit.key(db, call.args.get(1));
-    let wanted = call.unit.get(&from).is_some() && call.unit.peek(&to).is_none();
+    let wanted = call.unit.get_to_change(&from).is_some() && call.unit.probe(&to).is_none();
     if wanted {
         call.unit.rename(&from, &to);
     }

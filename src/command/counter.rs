@@ -98,7 +98,7 @@ fn decrby(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 fn add(call: &mut Call<'_, '_, '_>, increment: i64) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
-    let (old, deadline_ms) = match call.unit.get(&key) {
+    let (old, deadline_ms) = match call.unit.get_to_change(&key) {
         Some(view) => {
             let digits = string_of(&view)?.flat();
             let number = digits.and_then(parse_integer).ok_or(Failure::NotInteger)?;
@@ -118,7 +118,7 @@ fn add(call: &mut Call<'_, '_, '_>, increment: i64) -> Result<(), Failure> {
 
 fn incrbyfloat(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
-    let (old, deadline_ms) = match call.unit.get(&key) {
+    let (old, deadline_ms) = match call.unit.get_to_change(&key) {
         Some(view) => (float_of(string_of(&view)?)?, view.expire_at_ms),
         None => (LongDouble::Finite(Finite::ZERO), None),
     };

@@ -140,7 +140,7 @@ fn decode(packed: &Bytes) -> Result<Bytes, Failure> {
 fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let options = Options::parse(call.args)?;
     let key = call.unit.key(call.db, call.args.get(1));
-    let taken = call.unit.peek(&key).is_some();
+    let taken = call.unit.probe(&key).is_some();
     if taken && !options.replace {
         return Err(Failure::text("BUSYKEY Target key name already exists."));
     }

@@ -203,7 +203,7 @@ fn expire(
     let base_ms = if relative { now_ms } else { 0 };
     let at = absolute_ms(amount, unit, base_ms).ok_or_else(|| invalid_expire_time(command))?;
     let key = call.unit.key(call.db, call.args.get(1));
-    let view = call.unit.get(&key);
+    let view = call.unit.get_to_change(&key);
     let current = view.map(|view| view.expire_at_ms.map(signed));
     let allowed = current.is_some_and(|current| conditions.allow(current, at));
     if allowed {
@@ -253,7 +253,7 @@ fn signed(ms: u64) -> i64 {
 
 fn persist(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
-    let expires = call.unit.get(&key).is_some_and(|view| view.expire_at_ms.is_some());
+    let expires = call.unit.get_to_change(&key).is_some_and(|view| view.expire_at_ms.is_some());
     if expires {
         call.unit.set_expiry(&key, None);
     }

@@ -148,7 +148,7 @@ fn type_of(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 fn rename(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let [from, to] = [1, 2].map(|at| call.unit.key(call.db, call.args.get(at)));
-    if call.unit.get(&from).is_none() {
+    if call.unit.get_to_change(&from).is_none() {
         return Err(Failure::NoSuchKey);
     }
     if from.bytes != to.bytes {
@@ -160,10 +160,10 @@ fn rename(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 fn renamenx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let [from, to] = [1, 2].map(|at| call.unit.key(call.db, call.args.get(at)));
-    if call.unit.get(&from).is_none() {
+    if call.unit.get_to_change(&from).is_none() {
         return Err(Failure::NoSuchKey);
     }
-    let free = call.unit.peek(&to).is_none();
+    let free = call.unit.probe(&to).is_none();
     if free {
         call.unit.rename(&from, &to);
     }

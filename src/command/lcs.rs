@@ -105,7 +105,7 @@ fn lcs(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 fn source_len(call: &mut Call<'_, '_, '_>, index: usize) -> Result<u64, Failure> {
     let key = call.unit.key(call.db, call.args.get(index));
-    match call.unit.peek(&key) {
+    match call.unit.probe(&key) {
         Some(view) => match string_of(&view) {
             Ok(value) => Ok(value.len()),
             Err(_) => Err(Failure::text("ERR The specified keys must contain string values")),

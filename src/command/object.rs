@@ -90,21 +90,28 @@ const NO_FREQUENCY: Failure = Failure::text(
      will take some time to adjust.",
 );
 
+const NO_IDLE_TIME: Failure = Failure::text(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+     Please note that when switching between policies at runtime LRU and LFU data \
+     will take some time to adjust.",
+);
+
 fn object(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     if call.args.is(1, "help") {
         help(call.reply, "OBJECT", HELP);
         return Ok(());
     }
-    let fact: fn(&View<'_>) -> Result<Fact, Failure> =
+    let fact: fn(&View<'_>, bool) -> Result<Fact, Failure> =
         match call.args.get(1).to_ascii_lowercase().as_slice() {
-            b"encoding" => |view| Ok(Fact::Word(encoding(view.value))),
-            b"freq" => |_| Err(NO_FREQUENCY),
-            b"idletime" => |view| Ok(Fact::Number(number(view.idle_seconds))),
-            b"refcount" => |view| Ok(Fact::Number(references(view.value))),
+            b"encoding" => |view, _| Ok(Fact::Word(encoding(view.value))),
+            b"freq" => frequency,
+            b"idletime" => idle_time,
+            b"refcount" => |view, _| Ok(Fact::Number(references(view.value))),
             _ => return Err(unknown_subcommand("OBJECT", call.args.get(1))),
         };
     let key = call.unit.key(call.db, call.args.get(2));
-    match call.unit.peek(&key).map(|view| fact(&view)).transpose()? {
+    let by_frequency = call.unit.unloads_by_frequency();
+    match call.unit.peek(&key).map(|view| fact(&view, by_frequency)).transpose()? {
         None => call.reply.null(),
         Some(Fact::Word(word)) => call.reply.bulk(word.as_bytes()),
         Some(Fact::Number(number)) => call.reply.integer(number),
@@ -112,14 +119,24 @@ fn object(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+fn idle_time(view: &View<'_>, by_frequency: bool) -> Result<Fact, Failure> {
+    if by_frequency {
+        return Err(NO_IDLE_TIME);
+    }
+    Ok(Fact::Number(i64::try_from(view.idle_seconds).unwrap_or(i64::MAX)))
+}
+
+fn frequency(view: &View<'_>, by_frequency: bool) -> Result<Fact, Failure> {
+    if !by_frequency {
+        return Err(NO_FREQUENCY);
+    }
+    Ok(Fact::Number(i64::from(view.frequency)))
+}
+
 /// What a subcommand tells.
 enum Fact {
     Word(&'static str),
     Number(i64),
-}
-
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The name of the form in which Redis would keep the value.

@@ -106,7 +106,7 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         .map_err(|_| Failure::text("ERR offset is out of range"))?;
     let added = call.args.get(3).len() as u64;
     let key = call.unit.key(call.db, call.args.get(1));
-    let old_len = match call.unit.get(&key) {
+    let old_len = match call.unit.get_to_change(&key) {
         Some(view) => Some(string_of(&view)?.len()),
         None => None,
     };
@@ -127,7 +127,7 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 fn append(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let added = call.args.get(2).len() as u64;
     let key = call.unit.key(call.db, call.args.get(1));
-    let old_len = match call.unit.get(&key) {
+    let old_len = match call.unit.get_to_change(&key) {
         Some(view) => Some(string_of(&view)?.len()),
         None => None,
     };

@@ -170,7 +170,11 @@ fn set_with_options(
     let mut found = false;
     let mut old_deadline_ms = None;
     if options.condition != Condition::Always || options.get || options.expiry == Expiry::Keep {
-        if let Some(view) = call.unit.get(&key) {
+        let view = match options.get {
+            true => call.unit.get(&key),
+            false => call.unit.get_to_change(&key),
+        };
+        if let Some(view) = view {
             found = true;
             old_deadline_ms = view.expire_at_ms;
             if options.get {
@@ -233,7 +237,7 @@ fn set_for(
 
 fn setnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
-    let absent = call.unit.get(&key).is_none();
+    let absent = call.unit.get_to_change(&key).is_none();
     if absent {
         call.unit.put(&key, new_string(call.args, 2), None);
     }
@@ -257,7 +261,7 @@ fn msetnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     check_pairs(call, "ERR wrong number of arguments for 'msetnx' command")?;
     for bytes in call.args.iter_from(1).step_by(2) {
         let key = call.unit.key(call.db, bytes);
-        if call.unit.get(&key).is_some() {
+        if call.unit.get_to_change(&key).is_some() {
             call.reply.integer(0);
             return Ok(());
         }

@@ -79,7 +79,7 @@ fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
 /// The deadline of a live key of database 0.
 pub fn deadline(unit: &mut Unit<'_>, key: &str) -> Option<u64> {
     let key = unit.key(0, key.as_bytes());
-    unit.peek(&key).and_then(|view| view.expire_at_ms)
+    unit.probe(&key).and_then(|view| view.expire_at_ms)
 }
 
 /// The text of the error reply that a failure becomes.

@@ -109,8 +109,18 @@ const LIVE: &[Directive] = &[
         "partitions of the keyspace, a power of two; 0 chooses",
     )
     .with(IMMUTABLE),
-    row("maxmemory", ANY_BYTES, "0", "budget of memory in bytes; 0 for none"),
-    row("maxmemory-policy", Kind::OneOf(POLICIES), "noeviction", "what goes when memory is short"),
+    row(
+        "maxmemory",
+        ANY_BYTES,
+        "0",
+        "budget of memory in bytes, 0 for none; what is above it stays on disk, nothing is deleted",
+    ),
+    row(
+        "maxmemory-policy",
+        Kind::OneOf(POLICIES),
+        "noeviction",
+        "what leaves memory first: with -lfu what is used least, else what is idle for longest",
+    ),
     row("maxmemory-samples", Kind::Integer(1, 64), "5", "keys looked at for one that goes"),
     row(
         "proto-max-bulk-len",

@@ -52,7 +52,7 @@ pub fn object(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
             &[key],
             || Intent::read(now_ms),
             |unit| {
-                let view = unit.peek(&key);
+                let view = unit.probe(&key);
                 view.map(|view| describe(&view, now_ms))
             },
         )?;
@@ -90,7 +90,7 @@ pub fn digest_value(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
             let key = engine.key(db, key);
             let intent = || Intent::read(engine.now_ms());
             let (digest, observed) = with_unit(engine, &[key], intent, |unit| {
-                let view = unit.peek(&key);
+                let view = unit.probe(&key);
                 view.map_or_else(Digest::default, |view| Digest::of_value(&view))
             })?;
             highest = highest.max(observed);
@@ -127,7 +127,7 @@ fn digest_database(engine: &Engine, db: u32, total: &mut Digest) -> Result<(), S
             let keys: Vec<Key<'_>> = names.iter().map(|name| engine.key(db, name)).collect();
             let intent = || Intent::read(engine.now_ms());
             let (digests, _) = with_unit(engine, &keys, intent, |unit| {
-                let digest = |key: &Key<'_>| Some(Digest::of_key(key.bytes, &unit.peek(key)?));
+                let digest = |key: &Key<'_>| Some(Digest::of_key(key.bytes, &unit.probe(key)?));
                 keys.iter().filter_map(digest).collect::<Vec<Digest>>()
             })?;
             for digest in digests {

@@ -112,7 +112,7 @@ fn make(engine: &Engine, plan: &Plan) -> Result<Lsn, String> {
         };
         let ((), observed) = with_unit(engine, &keys, intent, |unit| {
             for (key, (_, value)) in keys.iter().zip(&made) {
-                if unit.peek(key).is_none() {
+                if unit.probe(key).is_none() {
                     unit.put(key, NewString::Shared(value.clone()), None);
                 }
             }

@@ -1,10 +1,10 @@
-//! The engine's threads: committer, maintenance, expiry, freeing, cold reads. Each runs bounded
-//! steps and ends at [`Threads::stop`].
+//! The engine's threads: committer, checkpoints, merges, unloading, expiry, freeing, cold reads.
+//! Each runs bounded steps and ends at [`Threads::stop`].
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -13,44 +13,36 @@ use crate::error::{Error, Result};
 use super::core::Core;
 use super::pace::Haste;
 
-/// How often maintenance looks whether a checkpoint, a merge or an unload is due.
+/// How often it is looked whether a checkpoint, a merge or an unload is due.
 const MAINTENANCE_PERIOD: Duration = Duration::from_millis(100);
 /// How often deadlines are looked at.
 const EXPIRY_PERIOD: Duration = Duration::from_millis(50);
 /// Wait after a failed checkpoint or merge, so that a broken disk is not hammered.
 const RETRY_PERIOD: Duration = Duration::from_secs(5);
 
-/// Running threads and the bell that ends their naps.
+/// Dirty entries take too much of the memory budget.
+pub(super) const CHECKPOINT: u8 = 1;
+/// There is more in memory than its budget.
+pub(super) const UNLOAD: u8 = 2;
+/// The engine closes.
+const CLOSE: u8 = 4;
+
+/// Running threads.
 pub struct Threads {
     handles: Vec<JoinHandle<()>>,
-    bell: Arc<Bell>,
 }
 
-#[derive(Default)]
-struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Bell {
-    /// Sleeps for `period`; false when the engine closes.
-    fn nap(&self, period: Duration) -> bool {
-        let rung = self.rung.lock().expect("nothing panics under this lock");
-        let wait = self.changed.wait_timeout_while(rung, period, |rung| !*rung);
-        !*wait.expect("nothing panics under this lock").0
-    }
-
-    fn ring(&self) {
-        *self.rung.lock().expect("nothing panics under this lock") = true;
-        self.changed.notify_all();
-    }
+/// Sleeps until there is this news or the time is over; false when the engine closes.
+fn nap(core: &Core, news: u8, period: Duration) -> bool {
+    core.news.wait(news | CLOSE, period);
+    core.news.take(news);
+    !core.news.is_raised(CLOSE)
 }
 
 impl Threads {
     /// Starts all threads.
     pub fn start(core: &Arc<Core>) -> Result<Threads> {
-        let bell = Arc::new(Bell::default());
-        let mut threads = Threads { handles: Vec::new(), bell };
+        let mut threads = Threads { handles: Vec::new() };
         threads.start_all(core).map_err(|source| Error::Io {
             op: "start a thread for",
             path: core.options.dir.clone(),
@@ -61,8 +53,10 @@ impl Threads {
 
     fn start_all(&mut self, core: &Arc<Core>) -> io::Result<()> {
         self.handles = core.reads.start(core)?;
-        self.spawn("firn-log", core, |core, _| core.log.run_committer())?;
+        self.spawn("firn-log", core, |core| core.log.run_committer())?;
         self.spawn("firn-maintain", core, maintain)?;
+        self.spawn("firn-merge", core, merge)?;
+        self.spawn("firn-unload", core, unload)?;
         self.spawn("firn-expire", core, expire)?;
         let (sender, receiver) = channel();
         *core.free.lock().expect("nothing panics under this lock") = Some(sender);
@@ -71,9 +65,9 @@ impl Threads {
         Ok(())
     }
 
-    fn spawn(&mut self, name: &str, core: &Arc<Core>, body: fn(&Core, &Bell)) -> io::Result<()> {
-        let (core, bell) = (core.clone(), self.bell.clone());
-        let thread = Builder::new().name(name.into()).spawn(move || body(&core, &bell))?;
+    fn spawn(&mut self, name: &str, core: &Arc<Core>, body: fn(&Core)) -> io::Result<()> {
+        let core = core.clone();
+        let thread = Builder::new().name(name.into()).spawn(move || body(&core))?;
         self.handles.push(thread);
         Ok(())
     }
@@ -81,7 +75,7 @@ impl Threads {
     /// Ends the threads and waits for them. What is queued in the log stays queued.
     pub fn stop(self, core: &Core) {
         core.closing.store(true, Release);
-        self.bell.ring();
+        core.news.raise(CLOSE);
         core.log.close();
         core.reads.stop();
         core.free.lock().expect("nothing panics under this lock").take();
@@ -92,8 +86,8 @@ impl Threads {
     }
 }
 
-fn maintain(core: &Core, bell: &Bell) {
-    while bell.nap(MAINTENANCE_PERIOD) {
+fn maintain(core: &Core) {
+    while nap(core, CHECKPOINT, MAINTENANCE_PERIOD) {
         let done = core.checkpoint_due().and_then(|due| match due {
             true => core.checkpoint(Haste::Idle),
             false => Ok(()),
@@ -102,19 +96,33 @@ fn maintain(core: &Core, bell: &Bell) {
             true => core.release_previous(),
             false => Ok(()),
         });
-        let done = done.and_then(|()| core.compact(Haste::Idle).map(drop));
-        let done = done.and_then(|()| core.shrink_to_budget());
-        if done.is_err() && !core.closing.load(Acquire) {
-            // Checkpoints and merges have counted their failures.
-            if !bell.nap(RETRY_PERIOD) {
-                return;
-            }
+        // Checkpoints have counted their failures.
+        if done.is_err() && !nap(core, 0, RETRY_PERIOD) {
+            return;
         }
     }
 }
 
-fn expire(core: &Core, bell: &Bell) {
-    while bell.nap(EXPIRY_PERIOD) {
+/// Apart from checkpoints: a merge takes as long as its input is large, and writers may wait for a
+/// checkpoint.
+fn merge(core: &Core) {
+    while nap(core, 0, MAINTENANCE_PERIOD) {
+        // Merges have counted their failures.
+        if core.compact(Haste::Idle).is_err() && !nap(core, 0, RETRY_PERIOD) {
+            return;
+        }
+    }
+}
+
+fn unload(core: &Core) {
+    while nap(core, UNLOAD, MAINTENANCE_PERIOD) {
+        // An engine that is poisoned says so to everybody who asks.
+        let _ = core.shrink_to_budget();
+    }
+}
+
+fn expire(core: &Core) {
+    while nap(core, 0, EXPIRY_PERIOD) {
         if !core.active_expiry.load(Acquire) {
             continue;
         }

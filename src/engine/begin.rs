@@ -12,6 +12,7 @@ use crate::types::{KeyspaceId, Lsn, Position};
 
 use super::core::Core;
 use super::shard::Shard;
+use super::throttle::Pace;
 use super::unit::{Key, Unit};
 
 /// What a unit is about to do.
@@ -47,7 +48,8 @@ pub enum Begin<'e> {
     Ready(Unit<'e>),
     /// Some keys are cold: fetch them, then begin again.
     Cold(ColdFetch),
-    /// The queue of unwritten frames is full: wait until the log has advanced, then begin again.
+    /// The queue of unwritten frames is full, or too much of the memory budget waits for a
+    /// checkpoint: wait a little, then begin again.
     Wait,
     /// The unit may not run; nothing was changed.
     Refused(Error),
@@ -172,10 +174,17 @@ impl Core {
         &guards[found.expect("the shards of all keys are locked")].1
     }
 
-    /// Refuses a write before anything changed when the log cannot take its frame (D5, D6).
+    /// Refuses a write before anything changed when memory or the log cannot take it (D5, D6).
     fn admit(&self, intent: &Intent, frame_bytes: u64) -> Admission<'_> {
         if !intent.write {
             return Admission::Free;
+        }
+        if !intent.frees {
+            match self.pace(frame_bytes) {
+                Pace::Go => {}
+                Pace::Wait => return Admission::Wait,
+                Pace::Refused(error) => return Admission::Refused(error),
+            }
         }
         let class = if intent.frees { SpaceClass::Frees } else { SpaceClass::Normal };
         match self.reserve(frame_bytes, class) {
@@ -238,4 +247,15 @@ pub struct Finished {
     pub observed: Lsn,
     /// Whether it wrote a frame.
     pub wrote: bool,
+    /// What its reads have met.
+    pub lookups: Lookups,
+}
+
+/// Keys that reads have asked for. A write that looks at what it replaces counts nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// Those that were live.
+    pub hits: u64,
+    /// Those that were not.
+    pub misses: u64,
 }

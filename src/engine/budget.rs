@@ -7,11 +7,12 @@ use crate::keyspace::residency::Coldness;
 
 use super::core::Core;
 use super::stats::Stats;
+use super::throttle::dirty_bytes_max;
 
 /// Part of the memory budget that may be dirty before a checkpoint makes it clean.
-const DIRTY_SHARE: u64 = 4;
+pub(super) const DIRTY_SHARE: u64 = 4;
 /// Less than this is not worth a checkpoint, in bytes.
-const DIRTY_BYTES_MIN: u64 = 1 << 20;
+pub(super) const DIRTY_BYTES_MIN: u64 = 1 << 20;
 
 impl Core {
     /// Whether so much is dirty that the budget could not be kept: only clean entries leave memory.
@@ -22,7 +23,7 @@ impl Core {
         }
         let mut dirty = 0;
         self.each_shard(|shard| dirty += shard.partition.dirty_bytes())?;
-        Ok(dirty >= (budget / DIRTY_SHARE).max(DIRTY_BYTES_MIN))
+        Ok(dirty >= dirty_bytes_max(budget))
     }
 
     /// Lets clean entries leave memory until it is within the budget, or nothing clean is left.
@@ -39,11 +40,15 @@ impl Core {
             return Ok(());
         }
         let now_ms = self.now_ms();
+        let by = match self.unload_by_frequency.load(Relaxed) {
+            true => Coldness::Frequency,
+            false => Coldness::Idle,
+        };
         self.each_shard(|shard| {
             let partition = &mut shard.partition;
             let share = u128::from(excess) * u128::from(partition.memory_bytes());
             let want_bytes = (share / u128::from(held.max(1))) as u64 + 1;
-            let freed = partition.unload(want_bytes, now_ms, Coldness::Idle);
+            let freed = partition.unload(want_bytes, now_ms, by);
             self.stats.unloaded_bytes.fetch_add(freed, Relaxed);
         })
     }
@@ -79,6 +84,9 @@ impl Core {
             compaction_running: load(&counters.compaction_running) > 0,
             reads_under_lock: load(&counters.reads_under_lock),
             unloaded_bytes: load(&counters.unloaded_bytes),
+            captured_bytes: self.throttle.captured_bytes(),
+            delayed_writes: load(&counters.delayed_writes),
+            refused_writes: load(&counters.refused_writes),
             ..Stats::default()
         };
         let failure = counters.last_failure.lock();

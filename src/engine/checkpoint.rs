@@ -61,6 +61,7 @@ impl Core {
         self.stats.checkpoint_running.store(1, Relaxed);
         let result = self.checkpoint_locked(&mut snapshots, haste);
         self.stats.checkpoint_running.store(0, Relaxed);
+        self.throttle.checkpoint_ended(result.is_err());
         if let Err(error) = &result {
             self.stats.count_failure(error);
             if snapshots.store.is_poisoned() {
@@ -186,7 +187,7 @@ impl Core {
             let mut more = true;
             while more {
                 capture.clear();
-                more = self.lock(index)?.partition.capture(keyspace, CAPTURE_BYTES, &mut capture);
+                more = self.capture_step(index, keyspace, &mut capture)?;
                 max_lsn = max_lsn.max(capture.max_lsn);
                 write_rows(&capture, writer)?;
                 pacer.step();
@@ -194,6 +195,20 @@ impl Core {
             counts.extend(self.lock(index)?.partition.changed_counts(keyspace));
         }
         Ok(counts.iter().fold(max_lsn, |max, count| max.max(count.lsn)))
+    }
+
+    /// Captures a little of one shard, in one lock hold; whether there may be more.
+    fn capture_step(
+        &self,
+        index: usize,
+        keyspace: KeyspaceId,
+        capture: &mut Capture,
+    ) -> Result<bool> {
+        let mut shard = self.lock(index)?;
+        let dirty_bytes = shard.partition.dirty_bytes();
+        let more = shard.partition.capture(keyspace, CAPTURE_BYTES, capture);
+        self.throttle.captured(dirty_bytes.saturating_sub(shard.partition.dirty_bytes()));
+        Ok(more)
     }
 
     /// Loads the bases of deltas that recovery left pending, so that everything dirty is whole.
@@ -216,7 +231,10 @@ impl Core {
         let logged = self.log.stats().frame_bytes + self.stats.replayed_bytes.load(Relaxed);
         let since = logged.saturating_sub(self.stats.checkpoint_at_bytes.load(Relaxed));
         let is_short = since > 0 && self.log.is_full();
-        Ok(is_short || since >= self.options.checkpoint_log_bytes || self.too_much_is_dirty()?)
+        if is_short || since >= self.options.checkpoint_log_bytes {
+            return Ok(true);
+        }
+        Ok(self.too_much_is_dirty()? && !self.merge_is_behind()?)
     }
 
     /// Gives up what only the previous MANIFEST needs, so that a full log gets its space back

@@ -91,7 +91,12 @@ impl Core {
         }
         let now_ms = self.now_ms();
         let partition = &mut shard.partition;
-        match partition.install(*keyspace, *position, key, cold, *departures, now_ms) {
+        let held_bytes = partition.memory_bytes();
+        let install = partition.install(*keyspace, *position, key, cold, *departures, now_ms);
+        let loaded_bytes = partition.memory_bytes().saturating_sub(held_bytes);
+        drop(shard);
+        self.note_loaded(loaded_bytes);
+        match install {
             Install::Done | Install::Changed => Ok(()),
             Install::NoBase => Err(self.no_base(key)),
         }

@@ -24,7 +24,17 @@ const RUNS_MAX: usize = 8;
 /// A merge takes in the next older run while it is at most this many times what it has gathered.
 const SIZE_RATIO: u64 = 2;
 
+/// With so many runs, checkpoints for the sake of memory wait for the merge under way.
+const RUNS_STALLED: usize = 2 * RUNS_MAX;
+
 impl Core {
+    /// Whether a merge is under way that should end before there are more runs. A merge that fails
+    /// keeps nobody waiting.
+    pub fn merge_is_behind(&self) -> Result<bool> {
+        let parts = self.lock(0)?.parts.clone();
+        Ok(self.stats.compaction_running.load(Relaxed) > 0 && runs(&parts).len() >= RUNS_STALLED)
+    }
+
     /// Merges the runs that [`plan`] names; whether there were any. Checkpoints go on meanwhile:
     /// they only add newer runs.
     pub fn compact(&self, haste: Haste) -> Result<bool> {

@@ -10,7 +10,7 @@ use crate::format::record::Record;
 use crate::io::random::Random;
 use crate::io::{Clock, Storage};
 use crate::keyspace::partition::{Dropped, Garbage};
-use crate::log::{Log, Reservation, Reserve, SpaceClass};
+use crate::log::{Log, Reservation, Reserve, Signal, SpaceClass};
 use crate::options::Options;
 use crate::snapshot::part_set::DueCursors;
 use crate::types::{Lsn, Position, SLOT_COUNT};
@@ -19,6 +19,7 @@ use super::checkpoint::Snapshots;
 use super::cold_read::ReadPool;
 use super::shard::Shard;
 use super::stats::Counters;
+use super::throttle::Throttle;
 
 /// Keeps neighbouring shards out of each other's cache lines.
 #[repr(align(128))]
@@ -53,6 +54,12 @@ pub struct Core {
     pub active_expiry: AtomicBool,
     /// Budget for memory in bytes; 0 is none.
     pub memory_bytes: AtomicU64,
+    /// How writers keep to it.
+    pub throttle: Throttle,
+    /// What background threads are called for.
+    pub news: Signal,
+    /// Whether the least used leave memory first, and not those idle for longest.
+    pub unload_by_frequency: AtomicBool,
     /// Highest wall time that a frame carries or a unit has seen: the clock never runs below (D13).
     pub clock_floor_ms: AtomicU64,
     /// Where memory goes to be freed off the lock; none frees in place.

@@ -14,7 +14,7 @@ use super::unit::{Key, NewString, ScanPage, Unit, ValueRef};
 /// Bytes that a record takes beyond its key and value, at most.
 const RECORD_OVERHEAD_BYTES: u64 = 64;
 
-/// How long one wait for room in the log is at most; then it is asked again.
+/// How long one wait for room is at most; then it is asked again.
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 
 /// One change of a [`Batch`].
@@ -176,7 +176,7 @@ impl Engine {
                     pins.push(self.pin(&fetch));
                     self.core.fetch_now(fetch)?;
                 }
-                Begin::Wait => self.core.log.wait_for_room(ROOM_WAIT),
+                Begin::Wait => self.core.wait_for_room(ROOM_WAIT),
                 Begin::Refused(error) => return Err(error),
             }
         }

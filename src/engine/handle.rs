@@ -169,7 +169,15 @@ impl Engine {
 
     /// Changes the budget for memory in bytes; 0 is none. Entries leave memory soon after.
     pub fn set_memory_bytes(&self, bytes: u64) {
-        self.core.memory_bytes.store(bytes, Relaxed);
+        if self.core.memory_bytes.swap(bytes, Relaxed) != bytes {
+            self.core.throttle.budget_changed();
+        }
+    }
+
+    /// Chooses what leaves memory first: what is used least, or what is idle for longest (the
+    /// default).
+    pub fn set_unload_by_frequency(&self, by_frequency: bool) {
+        self.core.unload_by_frequency.store(by_frequency, Relaxed);
     }
 
     /// Drops clean entries from memory until it is within its budget.
@@ -185,6 +193,11 @@ impl Engine {
         let mut stats = self.core.stats();
         stats.recovery = self.recovery.clone();
         stats
+    }
+
+    /// Starts the counts of removals by time and of cold keys at zero again.
+    pub fn reset_counts(&self) {
+        self.core.stats.reset();
     }
 
     /// What recovery did when the database was opened.

@@ -29,8 +29,9 @@ mod replay;
 mod salvage;
 mod scan;
 mod shard;
+mod throttle;
 mod unit_all;
 
-pub use self::begin::{Begin, ColdFetch, Finished, Intent};
+pub use self::begin::{Begin, ColdFetch, Finished, Intent, Lookups};
 pub use self::handle::Engine;
 pub use self::pins::Pinned;

@@ -35,7 +35,7 @@ impl<'c> Pacer<'c> {
     }
 
     /// Between two steps of the work; no lock may be held. Rests when the slice is used up, unless
-    /// the log waits for the space that the work will release, or the engine closes.
+    /// writers wait for what the work will release, or the engine closes.
     pub fn step(&mut self) {
         if !self.rests {
             return;
@@ -44,8 +44,8 @@ impl<'c> Pacer<'c> {
         if worked_us < SLICE_US {
             return;
         }
-        if self.core.log.is_full() || self.core.closing.load(Relaxed) {
-            self.rests = false;
+        let core = self.core;
+        if core.log.is_full() || core.throttle.is_over() || core.closing.load(Relaxed) {
             return;
         }
         std::thread::sleep(Duration::from_micros(worked_us.min(REST_US_MAX)));

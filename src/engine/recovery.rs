@@ -12,7 +12,7 @@ use crate::format::position::Hasher;
 use crate::io::random::Random;
 use crate::io::{Clock, Storage};
 use crate::keyspace::partition::Partition;
-use crate::log::{Log, LogConfig, LogEnd, Tail};
+use crate::log::{Log, LogConfig, LogEnd, Signal, Tail};
 use crate::options::Options;
 use crate::snapshot::Manifest;
 use crate::snapshot::block_cache::BlockCache;
@@ -27,6 +27,7 @@ use super::databases::Databases;
 use super::replay::{Replay, Replayed};
 use super::shard::Shard;
 use super::stats::{Counters, RecoverySummary};
+use super::throttle::Throttle;
 
 /// How often the log is synced at level `everysec`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -101,6 +102,9 @@ pub fn recover(
         closing: AtomicBool::new(false),
         active_expiry: AtomicBool::new(true),
         memory_bytes: AtomicU64::new(memory_bytes),
+        throttle: Throttle::default(),
+        news: Signal::default(),
+        unload_by_frequency: AtomicBool::new(false),
         clock_floor_ms: AtomicU64::new(now_ms),
         free: Mutex::new(None),
     };

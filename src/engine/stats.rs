@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub compaction_running: AtomicU64,
     pub reads_under_lock: AtomicU64,
     pub unloaded_bytes: AtomicU64,
+    pub delayed_writes: AtomicU64,
+    pub refused_writes: AtomicU64,
 }
 
 impl Counters {
@@ -43,6 +45,21 @@ impl Counters {
         add(&self.checkpoint_failures);
         let mut last = self.last_failure.lock().unwrap_or_else(|poison| poison.into_inner());
         *last = error.to_string();
+    }
+
+    /// Starts the figures of what clients did at zero again. Those of checkpoints and merges go on:
+    /// others compare them over time.
+    pub fn reset(&self) {
+        let counters = [
+            &self.expired_keys,
+            &self.evicted_keys,
+            &self.cold_hits,
+            &self.cold_misses,
+            &self.reads_under_lock,
+            &self.delayed_writes,
+            &self.refused_writes,
+        ];
+        counters.into_iter().for_each(|counter| counter.store(0, Relaxed));
     }
 
     /// Counts a removal that no command asked for.
@@ -135,6 +152,12 @@ pub struct Stats {
     pub reads_under_lock: u64,
     /// Bytes that left memory because of the budget.
     pub unloaded_bytes: u64,
+    /// Bytes that the checkpoint under way has captured: they leave memory after it.
+    pub captured_bytes: u64,
+    /// How often a write was told to wait for a checkpoint, because of the budget.
+    pub delayed_writes: u64,
+    /// Writes refused because of the budget: checkpoints failed.
+    pub refused_writes: u64,
     /// What recovery did.
     pub recovery: RecoverySummary,
 }

@@ -2,18 +2,20 @@
 
 use std::cell::Cell;
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::mutation::At;
+use crate::keyspace::partition::Seat;
 use crate::limits::VALUE_INLINE_BYTES_MAX;
 use crate::log::{Frame, Reservation};
 use crate::types::{KeyspaceId, Lsn, Position};
 use crate::value::string::{PROVISIONAL_LSN, StringHandle, StringRef};
 
-use super::begin::{Finished, Guards};
+use super::begin::{Finished, Guards, Lookups};
 use super::core::{Core, Waste};
 use super::shard::{Shard, known_lsn};
 
@@ -110,8 +112,17 @@ pub struct Unit<'e> {
     /// Room in the log for the frame; given back after the append.
     pub(super) room: Option<Reservation<'e>>,
     pub(super) databases_changed: bool,
+    lookups: Lookups,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
     first: Option<(*const u8, usize, Position)>,
+}
+
+/// What a look at a key counts as.
+struct Look {
+    /// For its idle time and frequency.
+    is_access: bool,
+    /// For [`Lookups`].
+    is_lookup: bool,
 }
 
 /// What stands in memory for a key, seen once, so that a write knows its count deltas.
@@ -141,6 +152,7 @@ impl<'e> Unit<'e> {
             frame,
             room,
             databases_changed: false,
+            lookups: Lookups::default(),
             first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
         }
     }
@@ -163,6 +175,11 @@ impl<'e> Unit<'e> {
         self.now_ms
     }
 
+    /// Whether frequency, and not idle time, decides what leaves memory first.
+    pub fn unloads_by_frequency(&self) -> bool {
+        self.core.unload_by_frequency.load(Relaxed)
+    }
+
     /// The place of a key.
     pub fn key<'k>(&self, db: u32, bytes: &'k [u8]) -> Key<'k> {
         let position = match self.first {
@@ -174,23 +191,48 @@ impl<'e> Unit<'e> {
         Key { db, position, bytes }
     }
 
-    /// The live key, counted as an access.
+    /// The live key: an access, and a lookup that found it or missed.
     pub fn get(&mut self, key: &Key<'_>) -> Option<View<'_>> {
-        self.look(key, true)
+        self.look(key, Look { is_access: true, is_lookup: true })
     }
 
-    /// The live key, not counted as an access (TTL, OBJECT, NO-TOUCH clients).
+    /// The live key: a lookup, not an access (TTL, OBJECT, EXISTS).
     pub fn peek(&mut self, key: &Key<'_>) -> Option<View<'_>> {
-        self.look(key, false)
+        self.look(key, Look { is_access: false, is_lookup: true })
     }
 
-    /// Marks an access of a key; whether it is live.
+    /// The live key that a write builds on: an access, not a lookup.
+    pub fn get_to_change(&mut self, key: &Key<'_>) -> Option<View<'_>> {
+        self.look(key, Look { is_access: true, is_lookup: false })
+    }
+
+    /// The live key, without a trace in any figure.
+    pub fn probe(&mut self, key: &Key<'_>) -> Option<View<'_>> {
+        self.look(key, Look { is_access: false, is_lookup: false })
+    }
+
+    /// Marks an access of a key, which is a lookup too; whether it is live.
     pub fn touch(&mut self, key: &Key<'_>) -> bool {
-        self.look(key, true).is_some()
+        self.get(key).is_some()
     }
 
-    fn look(&mut self, key: &Key<'_>, count_access: bool) -> Option<View<'_>> {
-        let now_ms = self.now_ms;
+    fn look(&mut self, key: &Key<'_>, look: Look) -> Option<View<'_>> {
+        let seat = self.live_seat(key);
+        if look.is_lookup {
+            self.lookups.hits += u64::from(seat.is_some());
+            self.lookups.misses += u64::from(seat.is_none());
+        }
+        let ((index, seat), now_ms) = (seat?, self.now_ms);
+        let partition = &mut self.guards[index].1.partition;
+        let entry = match look.is_access {
+            true => partition.access_seated(seat, now_ms),
+            false => partition.seated(seat),
+        };
+        Some(view(&entry, now_ms))
+    }
+
+    /// Where the live key stands: which guard, and where in its partition.
+    fn live_seat(&mut self, key: &Key<'_>) -> Option<(usize, Seat)> {
         let index = self.guard_of(key.position);
         let shard = &self.guards[index].1;
         let keyspace = shard.databases.keyspace(key.db);
@@ -203,17 +245,11 @@ impl<'e> Unit<'e> {
         if entry.is_tombstone() {
             return None;
         }
-        if entry.expire_at_ms().is_some_and(|at| at <= now_ms) {
+        if entry.expire_at_ms().is_some_and(|at| at <= self.now_ms) {
             self.expire_on_read(key);
             return None;
         }
-        let partition = &mut self.guards[index].1.partition;
-        let entry = if count_access {
-            partition.access_seated(seat, now_ms)
-        } else {
-            partition.seated(seat)
-        };
-        Some(view(&entry, now_ms))
+        Some((index, seat))
     }
 
     /// Logs the removal of an expired key that a reader met; without space for it in the log the
@@ -427,7 +463,7 @@ impl<'e> Unit<'e> {
         if (1..=FRAME_BYTES_KEPT).contains(&memory.capacity()) {
             FRAME_MEMORY.set(memory);
         }
-        Finished { observed: self.observed, wrote }
+        Finished { observed: self.observed, wrote, lookups: self.lookups }
     }
 }
 

@@ -15,6 +15,9 @@ use super::scan;
 use super::stats::add;
 use super::unit::{ScanPage, Unit};
 
+/// Deadlines that are looked at in each partition for their mean.
+const TTL_SAMPLE: usize = 8;
+
 impl<'e> Unit<'e> {
     /// A unit that locks one shard at a time, to scan.
     pub(super) fn scanning(core: &'e Core) -> Unit<'e> {
@@ -33,6 +36,20 @@ impl<'e> Unit<'e> {
         let keyspace = self.guards[0].1.databases.keyspace(db);
         let each = self.guards.iter().map(|(_, shard)| shard.partition.totals(keyspace));
         each.fold((0, 0), |sum, one| (sum.0 + one.keys, sum.1 + one.expires))
+    }
+
+    /// About the mean time that is left to the keys of a database with a deadline, in
+    /// milliseconds, from a sample of those in memory. (All partitions are locked.)
+    pub fn mean_ttl_ms(&self, db: u32) -> u64 {
+        self.assert_all_locked();
+        let keyspace = self.guards[0].1.databases.keyspace(db);
+        let (mut sum, mut keys) = (0, 0);
+        for (_, shard) in &self.guards {
+            let sample = shard.partition.sample_ttl(keyspace, self.now_ms, TTL_SAMPLE);
+            sum += u128::from(sample.0) * u128::from(sample.1);
+            keys += u128::from(sample.1);
+        }
+        (sum / keys.max(1)) as u64
     }
 
     /// Empties a database in O(1). (All partitions are locked.)

@@ -3,7 +3,7 @@
 use crate::engine::stats::Stats as EngineStats;
 use crate::session::services::Services;
 
-use super::facts::Facts;
+use super::facts::{Facts, KeyCount};
 use super::text::Text;
 
 /// `# Persistence`: a checkpoint stands where Redis has its RDB file, the log where it has its AOF.
@@ -88,8 +88,8 @@ pub fn cluster(_: &Facts<'_>, text: &mut Text) {
 /// `# Keyspace`
 pub fn keyspace(facts: &Facts<'_>, text: &mut Text) {
     for count in &facts.keys {
-        let (keys, expires) = (count.keys, count.expires);
+        let KeyCount { keys, expires, ttl_ms_mean, .. } = count;
         let name = format!("db{}", count.db);
-        text.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));
+        text.line(&name, format_args!("keys={keys},expires={expires},avg_ttl={ttl_ms_mean}"));
     }
 }

@@ -20,6 +20,8 @@ pub struct KeyCount {
     pub keys: u64,
     /// Those of them with a deadline.
     pub expires: u64,
+    /// About the mean time that is left to these, in milliseconds.
+    pub ttl_ms_mean: u64,
 }
 
 /// Bytes that stand in buffers of clients.

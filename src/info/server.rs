@@ -91,6 +91,8 @@ pub fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.line("expired_keys", facts.engine.expired_keys);
     text.line("evicted_keys", facts.engine.evicted_keys);
+    text.line("keyspace_hits", traffic.lookups.hits);
+    text.line("keyspace_misses", traffic.lookups.misses);
     text.zeros(&[
         "evicted_clients",
         "pubsub_channels",

@@ -187,6 +187,32 @@ impl Space {
 }
 
 impl Partition {
+    /// The mean time that is left to resident keys with a deadline, in milliseconds, from a sample
+    /// of about `count`, and how many keys it stands for.
+    pub fn sample_ttl(&self, keyspace: KeyspaceId, now_ms: u64, count: usize) -> (u64, u64) {
+        let Some(space) = self.space(keyspace) else {
+            return (0, 0);
+        };
+        let items = space.queue.heap.as_slice();
+        let (mut sum, mut found) = (0, 0);
+        // Across the whole heap: its front has the nearest deadlines.
+        for Reverse(item) in items.iter().step_by(items.len().div_ceil(count).max(1)) {
+            let position = Position::from_cursor(item.cursor());
+            for place in space.run(position) {
+                let entry = space.entry(position.slot(), place);
+                let here = (self.position_of)(entry.key()).cursor() == item.cursor();
+                if let (Some(at), true) = (entry.expire_at_ms(), here) {
+                    sum += u128::from(at.saturating_sub(now_ms));
+                    found += 1;
+                }
+            }
+        }
+        match found {
+            0 => (0, 0),
+            _ => ((sum / found) as u64, space.usage.queued),
+        }
+    }
+
     /// Appends resident keys past their deadline until `out` holds `limit`. They come again until
     /// they are deleted or get another deadline. Work is bounded by `limit`.
     pub fn due(&mut self, now_ms: u64, limit: usize, out: &mut Vec<DueKey>) {

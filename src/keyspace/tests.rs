@@ -436,6 +436,27 @@ fn churning_deadlines_do_not_pile_up() {
 }
 
 #[test]
+fn a_sample_tells_the_mean_time_that_is_left() {
+    let mut partition = partition();
+    assert_eq!(partition.sample_ttl(0, NOW_MS, 100), (0, 0));
+    for number in 0..1000 {
+        let key = key(number);
+        let deadline = Some(NOW_MS + 1000 * number);
+        apply(&mut partition, &key, &put(&key, b"v", deadline), at(number + 1));
+    }
+    let (mean, keys) = partition.sample_ttl(0, NOW_MS, 100);
+    assert!((400_000..600_000).contains(&mean), "{mean}");
+    assert_eq!(keys, 1000);
+    // Deadlines that have moved count as they are now.
+    for number in 0..1000 {
+        let key = key(number);
+        apply(&mut partition, &key, &put(&key, b"v", Some(NOW_MS + 7)), at(number + 2000));
+    }
+    assert_eq!(partition.sample_ttl(0, NOW_MS + 2, 100).0, 5);
+    assert_eq!(partition.sample_ttl(0, NOW_MS + 9, 100).0, 0);
+}
+
+#[test]
 fn one_slot_takes_a_great_many_keys() {
     let mut partition = partition();
     let count = 100_000u64;

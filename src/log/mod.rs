@@ -32,6 +32,7 @@ mod tests_example;
 
 pub use frame::Frame;
 pub use reader::{FrameView, LogEnd, SegmentInfo, Tail, read};
+pub(crate) use signal::Signal;
 pub use space::{Reservation, Reserve, SpaceClass};
 pub use stats::LogStats;
 pub use writer::{Log, LogConfig};

@@ -65,7 +65,8 @@ fn counts(unit: &mut Unit<'_>) -> Vec<KeyCount> {
     let databases = 0..unit.databases();
     let counts = databases.map(|db| {
         let (keys, expires) = unit.counts(db);
-        KeyCount { db, keys, expires }
+        let ttl_ms_mean = if expires > 0 { unit.mean_ttl_ms(db) } else { 0 };
+        KeyCount { db, keys, expires, ttl_ms_mean }
     });
     counts.filter(|count| count.keys > 0).collect()
 }

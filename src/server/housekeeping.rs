@@ -28,7 +28,7 @@ pub async fn keep_house(services: Arc<Services>) {
 }
 
 fn look_around(services: &Arc<Services>) {
-    follow_directives(services);
+    follow_log_level(&services.config);
     let settings = services.config.settings();
     let now_ms = services.engine.now_ms();
     if settings.timeout_ms > 0 {
@@ -43,15 +43,6 @@ fn look_around(services: &Arc<Services>) {
     }
     memory_use(services, &engine, 0);
     save_by_time(services, &engine, now_ms);
-}
-
-/// Brings to the engine what CONFIG SET may have changed.
-fn follow_directives(services: &Services) {
-    follow_log_level(&services.config);
-    let budget = services.config.get("maxmemory").parse();
-    services.engine.set_memory_bytes(budget.unwrap_or(0));
-    let durability = services.config.settings().durability;
-    services.engine.set_durability(durability);
 }
 
 /// Starts a checkpoint when the `save` directive asks for one.

@@ -116,6 +116,7 @@ async fn serve_until_stopped(config: Config, print: fn(&str)) {
     let worker_count = worker_count(&config);
     let table = Table::leaked(admin::COMMANDS);
     let services = Arc::new(services(config, engine.clone(), table, worker_count, started));
+    services.tell_engine();
     let workers: Vec<WorkerHandle> = (0..worker_count)
         .map(|index| match WorkerHandle::spawn(index, services.clone()) {
             Ok(worker) => worker,

@@ -175,7 +175,9 @@ impl<'d> Dispatcher<'d> {
         match self.begin(row, session, request) {
             Begin::Ready(mut unit) => {
                 self.run_in_unit(row, run, &mut unit, session, request.args, out);
-                Outcome::Done(self.gate(session, unit.finish().observed))
+                let finished = unit.finish();
+                self.stats.looked(finished.lookups);
+                Outcome::Done(self.gate(session, finished.observed))
             }
             Begin::Wait => Outcome::Retry(Wait::LogRoom),
             Begin::Refused(error) => self.reject(session, row, out, &refusal_text(&error)),

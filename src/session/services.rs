@@ -44,6 +44,17 @@ pub struct Services {
     pub identity: Identity,
 }
 
+impl Services {
+    /// Brings to the engine what CONFIG SET may have changed.
+    pub fn tell_engine(&self) {
+        let budget = self.config.get("maxmemory").parse();
+        self.engine.set_memory_bytes(budget.unwrap_or(0));
+        let by_frequency = self.config.get("maxmemory-policy").ends_with("-lfu");
+        self.engine.set_unload_by_frequency(by_frequency);
+        self.engine.set_durability(self.config.settings().durability);
+    }
+}
+
 /// What names this run of the server.
 pub struct Identity {
     /// 40 hex digits, drawn at start.

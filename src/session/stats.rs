@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::Lookups;
+
 use super::times::{TimeCounters, Times};
 
 /// A counter with one writer: a plain addition, readable from everywhere.
@@ -73,6 +75,8 @@ pub struct Traffic {
     pub writes: u64,
     /// Connections accepted.
     pub connections: u64,
+    /// Keys that read commands have asked for.
+    pub lookups: Lookups,
 }
 
 impl Traffic {
@@ -84,6 +88,10 @@ impl Traffic {
             reads: f(self.reads, other.reads),
             writes: f(self.writes, other.writes),
             connections: f(self.connections, other.connections),
+            lookups: Lookups {
+                hits: f(self.lookups.hits, other.lookups.hits),
+                misses: f(self.lookups.misses, other.lookups.misses),
+            },
         }
     }
 }
@@ -98,6 +106,8 @@ pub struct WorkerStats {
     reads: Counter,
     writes: Counter,
     connections: Counter,
+    hits: Counter,
+    misses: Counter,
 }
 
 impl WorkerStats {
@@ -110,6 +120,8 @@ impl WorkerStats {
             reads: Counter::default(),
             writes: Counter::default(),
             connections: Counter::default(),
+            hits: Counter::default(),
+            misses: Counter::default(),
         }
     }
 
@@ -151,6 +163,13 @@ impl WorkerStats {
         self.connections.add(1);
     }
 
+    /// Commands have looked for keys.
+    #[inline]
+    pub fn looked(&self, lookups: Lookups) {
+        self.hits.add(lookups.hits);
+        self.misses.add(lookups.misses);
+    }
+
     fn row(&self, row: usize) -> CommandCount {
         let counters = &self.rows[row];
         CommandCount {
@@ -169,6 +188,7 @@ impl WorkerStats {
             reads: self.reads.get(),
             writes: self.writes.get(),
             connections: self.connections.get(),
+            lookups: Lookups { hits: self.hits.get(), misses: self.misses.get() },
         }
     }
 }
@@ -293,10 +313,14 @@ mod tests {
         stats.worker(0).ran(1, 2, 100);
         stats.worker(1).ran(1, 1, 50);
         stats.worker(1).failed(1);
+        stats.worker(0).looked(Lookups { hits: 2, misses: 1 });
+        stats.worker(1).looked(Lookups { hits: 1, misses: 0 });
         let expected = CommandCount { calls: 3, nanos: 150, rejected: 0, failed: 1 };
         assert_eq!(stats.command(1), expected);
         assert_eq!(stats.traffic().commands, 3);
+        assert_eq!(stats.traffic().lookups, Lookups { hits: 3, misses: 1 });
         stats.reset();
+        assert_eq!(stats.traffic().lookups, Lookups::default());
         assert_eq!(stats.command(1), CommandCount::default());
         stats.worker(0).ran(1, 1, 7);
         assert_eq!((stats.command(1).calls, stats.traffic().commands), (1, 1));

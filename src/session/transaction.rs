@@ -147,7 +147,7 @@ impl<'d> Dispatcher<'d> {
         if let Some(unit) = &mut unit {
             for (db, key) in session.watches.keys() {
                 let key = unit.key(db, key);
-                unit.peek(&key);
+                unit.probe(&key);
             }
         }
         let changed = session.watches.changed();
@@ -158,7 +158,11 @@ impl<'d> Dispatcher<'d> {
         } else {
             self.run_queued(session, &transaction, &mut unit, out)
         };
-        let observed = unit.map_or(0, |unit| unit.finish().observed);
+        let observed = unit.map_or(0, |unit| {
+            let finished = unit.finish();
+            self.stats.looked(finished.lookups);
+            finished.observed
+        });
         session.unwatch(&self.services.engine);
         match outcome {
             Outcome::Done(lsn) => Outcome::Done(lsn.max(self.gate(session, observed))),

@@ -44,6 +44,7 @@ transcripts! {
     inline,
     keys,
     lcs,
+    lookups,
     object,
     protocol,
     ranges,
