@@ -10,9 +10,9 @@ pub mod types;
 pub mod format;
 pub mod value;
 
-#[cfg(feature = "server")]
+#[cfg(feature = "protocol")]
 pub mod rdb;
-#[cfg(feature = "server")]
+#[cfg(feature = "protocol")]
 pub mod resp;
 
 pub mod io;

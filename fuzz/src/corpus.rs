@@ -9,16 +9,21 @@ pub fn folder(target: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "corpus", target].iter().collect()
 }
 
+/// The committed inputs of a target, in order.
+pub fn inputs(target: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder(target))
+        .unwrap_or_else(|error| panic!("no corpus of {target}: {error}"))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{target} has seeds");
+    paths
+}
+
 #[test]
 fn every_committed_input_passes_its_target() {
     for (target, body) in TARGETS {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(folder(target))
-            .unwrap_or_else(|error| panic!("no corpus of {target}: {error}"))
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        paths.sort();
-        assert!(!paths.is_empty(), "{target} has seeds");
-        for path in paths {
+        for path in inputs(target) {
             println!("{}", path.display());
             body(&std::fs::read(&path).unwrap());
         }

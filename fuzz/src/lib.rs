@@ -17,6 +17,8 @@ mod resp;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod mutants;
+#[cfg(test)]
 mod seeds;
 
 pub use log::{log_frame, segment_scan};

@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 
+// The simulation's own name, by which its other file refers to it.
+#[allow(clippy::module_inception)]
 #[path = "../../tests/simulation/model.rs"]
 mod model;
 #[path = "../../tests/simulation/world.rs"]

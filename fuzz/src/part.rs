@@ -109,7 +109,7 @@ fn due(set: &PartSet, sound: bool) {
 /// Merges the part alone: what was sound stays sound and keeps its keys.
 fn merged(storage: &Arc<dyn Storage>, part: &Arc<PartReader>, keys: &[Found], sound: bool) {
     let plan = Merge {
-        inputs: &[part.clone()],
+        inputs: std::slice::from_ref(part),
         bottom: false,
         is_dead: &|_| false,
         part_bytes_max: u64::MAX,

@@ -74,7 +74,10 @@ pub fn recover(
     let parts = Arc::new(parts);
     let mut snapshots = snapshots(store, parts.clone(), cache, &manifest);
     let epoch = raise_epoch(&mut snapshots, &manifest, &end)?;
-    let config = log_config(&options, &manifest, epoch, entropy.number()?);
+    // No epoch is used twice, so even with one seed for all openings no salt is: under an old salt
+    // the old bytes of a recycled file would be valid.
+    let salt_seed = entropy.number()? ^ u64::from(epoch);
+    let config = log_config(&options, &manifest, epoch, salt_seed);
     let log = Log::create(storage.clone(), clock.clone(), config, &end)?;
     log.release_before(snapshots.store.log_needed_from().unwrap_or(0))?;
     if !summary.used_previous_manifest {
@@ -249,11 +252,16 @@ pub fn sync_interval_ms(durability: Durability) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::engine::Engine;
     use crate::io::OpenMode;
+    use crate::io::clock::SimClock;
     use crate::io::clock::SystemClock;
     use crate::io::sim::SimStorage;
+    use crate::log::reader::list_segments;
+    use crate::log::walk::SegmentWalker;
 
     #[test]
     fn parts_that_a_crash_left_and_segments_that_nobody_needs_go_at_the_next_start() {
@@ -284,5 +292,22 @@ mod tests {
         let needed = segments.iter().filter(|name| name.ends_with(".log"));
         assert_eq!(needed.count(), 1, "{segments:?}");
         assert_eq!(engine.get(0, b"key").unwrap().as_deref(), Some(&b"value"[..]));
+    }
+
+    #[test]
+    fn openings_with_the_same_seed_use_different_salts() {
+        let storage = Arc::new(SimStorage::new(1));
+        let clock = Arc::new(SimClock::new(1_700_000_000_000));
+        let mut salts = BTreeSet::new();
+        for _ in 0..3 {
+            let mut options = Options::new("");
+            options.background = false;
+            options.seed = Some(1);
+            let engine = Engine::open_on(storage.clone(), clock.clone(), options).unwrap();
+            drop(engine);
+            let newest = *list_segments(&*storage).unwrap().last().unwrap();
+            let walker = SegmentWalker::open(&*storage, newest).unwrap();
+            assert!(salts.insert(walker.header().salt), "{newest:?} repeats a salt");
+        }
     }
 }
