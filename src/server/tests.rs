@@ -244,6 +244,27 @@ fn a_client_that_dies_inside_a_command_leaves_nothing() {
 }
 
 #[test]
+fn clients_that_die_while_they_wait_are_let_go() {
+    let server = Server::start(&[]);
+    let mut other = server.client();
+    let waiting = ["WAIT 1 0\r\n", "WAIT 1 0\r\nPING\r\n", "WAITAOF 1 1 100000000\r\n"];
+    for line in waiting {
+        let mut client = server.client();
+        client.send(format!("PING\r\n{line}"));
+        client.expect("+PONG\r\n");
+        client.send("PING\r\n");
+    }
+    other.ask("CLIENT PAUSE 100000000 WRITE", "+OK\r\n");
+    server.client().send("SET a 1\r\n");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.services.clients.count() > 1 {
+        assert!(Instant::now() < deadline, "{} are listed", server.services.clients.count());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    other.ask("PING", "+PONG\r\n");
+}
+
+#[test]
 fn replies_that_nobody_reads_are_bounded() {
     let server = Server::start(&[]);
     let (mut client, mut other) = (server.client(), server.client());
