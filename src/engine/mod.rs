@@ -30,6 +30,6 @@ mod scan;
 mod shard;
 mod unit_all;
 
-pub use self::begin::{Begin, ColdFetch, Finished, Intent};
+pub use self::begin::{Begin, ColdFetch, CopiedBytes, Finished, Intent};
 pub use self::handle::Engine;
 pub use self::pins::Pinned;
