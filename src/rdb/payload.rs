@@ -54,8 +54,8 @@ pub fn decode(payload: &[u8]) -> Result<Object<'_>, PayloadError> {
     }
 }
 
-/// A bound of the string that [`decode`] yields, in bytes; 0 when it can but refuse. Costs a look at
-/// the first bytes.
+/// A bound of the string that [`decode`] yields, in bytes; 0 when it can but refuse. Costs a look
+/// at the first bytes.
 pub fn string_bytes(payload: &[u8]) -> u64 {
     let mut reader = Reader::new(payload);
     match reader.byte() {

@@ -322,9 +322,9 @@ impl Connection {
         }
     }
 
-    /// As [`Connection::meanwhile`], for what may take for ever; none also when the client has ended
-    /// its stream. Behind input that is not read yet only the socket's state tells that, so it is
-    /// looked at from time to time.
+    /// As [`Connection::meanwhile`], for what may take for ever; none also when the client has
+    /// ended its stream. Behind input that is not read yet only the socket's state tells that, so
+    /// it is looked at from time to time.
     async fn while_there<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         loop {
