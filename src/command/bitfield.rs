@@ -215,6 +215,14 @@ fn parse_operations(args: &Args<'_>) -> Result<Vec<Operation>, Failure> {
     Ok(operations)
 }
 
+/// Where a call of BITFIELD may write to at most: the end of its last integer that is not just
+/// read, in bytes. None when its arguments are wrong.
+pub fn end_of(args: &Args<'_>) -> Option<u64> {
+    let operations = parse_operations(args).ok()?;
+    let writes = operations.iter().filter(|operation| operation.action != Action::Get);
+    Some(writes.map(|operation| operation.last_byte() + 1).max().unwrap_or(0))
+}
+
 fn bitfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let operations = parse_operations(call.args)?;
     execute(call, &operations)

@@ -96,7 +96,11 @@ pub fn check_bit_offset(offset: i64) -> Result<u64, Failure> {
     u64::try_from(offset).ok().filter(|offset| offset >> 3 < STRING_BYTES_MAX).ok_or(BAD_OFFSET)
 }
 
-fn bit_offset(text: &[u8]) -> Result<u64, Failure> {
+/// The bit that an argument names, within the longest string.
+///
+/// # Errors
+/// When it is no integer or out of range.
+pub fn bit_offset(text: &[u8]) -> Result<u64, Failure> {
     check_bit_offset(parse_integer(text).ok_or(BAD_OFFSET)?)
 }
 

@@ -66,6 +66,7 @@ pub const COMMANDS: &[Command] = &[
     command(
         Spec {
             name: "incrbyfloat",
+            flags: ROW.flags | flag::EXPANDS,
             arity: 3,
             since: "2.6.0",
             summary: "Adds a fraction to the number in a string; a missing key counts as 0.",

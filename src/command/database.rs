@@ -33,6 +33,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "flushall",
+            flags: SPEC_OF_FLUSH.flags | flag::EXPANDS,
             complexity: "O(N), N being the number of databases; space is freed in the background.",
             summary: "Empties all databases.",
             ..SPEC_OF_FLUSH

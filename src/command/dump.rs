@@ -34,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "restore",
             arity: -4,
-            flags: flag::WRITE | flag::DENYOOM,
+            flags: flag::WRITE | flag::DENYOOM | flag::EXPANDS,
             acl: &["keyspace", "dangerous"],
             keys: &[first_key(OW | UPDATE)],
             since: "2.6.0",

@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 /// Longest text that is read, in bytes, as in Redis.
-const TEXT_BYTES_MAX: usize = 5 * 1024 - 1;
+pub const TEXT_BYTES_MAX: usize = 5 * 1024 - 1;
 /// Values reach up to, not including, two to this power.
 const EXPONENT_MAX: i64 = 16384;
 /// The smallest positive value is two to this power.

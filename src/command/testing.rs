@@ -28,7 +28,7 @@ pub fn unit() -> Unit<'static> {
     let clock = Arc::new(SimClock::new(NOW_MS));
     let engine = Engine::open_on(storage, clock, options).expect("an empty storage opens");
     let engine: &'static Engine = Box::leak(Box::new(engine));
-    match engine.begin_all(&[], Intent::write(NOW_MS, 1 << 10)) {
+    match engine.begin_all(&[], Intent::write(NOW_MS, 1 << 20)) {
         Begin::Ready(unit) => unit,
         _ => panic!("an empty database is hot"),
     }

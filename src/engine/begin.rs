@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
+use crate::format::record::Record;
 use crate::log::{Reservation, Reserve, SpaceClass};
 use crate::snapshot::part_set::PartSet;
 use crate::types::{KeyspaceId, Lsn, Position};
@@ -24,8 +25,6 @@ pub struct Intent {
     pub frees: bool,
     /// Upper bound of its frame's payload, in bytes, without the values that it copies (D6).
     pub frame_bytes: u64,
-    /// How often a value as large as those of its keys may go to the frame (COPY, RENAME, BITOP).
-    pub copies_count: u32,
     /// Wall time of the unit in milliseconds, from [`super::Engine::now_ms`].
     pub now_ms: u64,
 }
@@ -33,14 +32,18 @@ pub struct Intent {
 impl Intent {
     /// A unit that only reads.
     pub fn read(now_ms: u64) -> Intent {
-        Intent { write: false, frees: false, frame_bytes: 0, copies_count: 0, now_ms }
+        Intent { write: false, frees: false, frame_bytes: 0, now_ms }
     }
 
     /// A unit that writes a frame of at most `frame_bytes`.
     pub fn write(now_ms: u64, frame_bytes: u64) -> Intent {
-        Intent { write: true, frees: false, frame_bytes, copies_count: 0, now_ms }
+        Intent { write: true, frees: false, frame_bytes, now_ms }
     }
 }
+
+/// Bytes of values that a unit may copy into its frame (COPY, RENAME, BITOP), given the length of
+/// the value that stands at each of its keys when it begins (D6).
+pub type CopiedBytes<'c> = &'c dyn Fn(&dyn Fn(&Key<'_>) -> u64) -> u64;
 
 /// What came of the attempt.
 pub enum Begin<'e> {
@@ -93,20 +96,37 @@ pub(super) type Guards<'e> = SmallVec<[(usize, MutexGuard<'e, Shard>); 1]>;
 impl Core {
     /// Locks the shards of `keys` and starts a unit on them.
     pub fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
-        self.start(keys, &intent, false)
+        self.start(keys, &intent, false, None)
+    }
+
+    /// As [`Core::begin`], or [`Core::begin_all`] for `all`, for a unit that copies values.
+    pub fn begin_copying<'e>(
+        &'e self,
+        keys: &[Key<'_>],
+        all: bool,
+        intent: Intent,
+        copied: CopiedBytes<'_>,
+    ) -> Begin<'e> {
+        self.start(keys, &intent, all, Some(copied))
     }
 
     /// Locks every shard and starts a unit on the whole keyspace; `keys` are those it will touch.
     pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
-        self.start(keys, &intent, true)
+        self.start(keys, &intent, true, None)
     }
 
-    fn start<'e>(&'e self, keys: &[Key<'_>], intent: &Intent, all: bool) -> Begin<'e> {
+    fn start<'e>(
+        &'e self,
+        keys: &[Key<'_>],
+        intent: &Intent,
+        all: bool,
+        copied: Option<CopiedBytes<'_>>,
+    ) -> Begin<'e> {
         let mut frame_bytes = intent.frame_bytes;
         if intent.write {
             // A key past its deadline is removed in the same frame, before it is written (D13).
-            let removals = keys.iter().map(|key| key.bytes.len() as u64);
-            frame_bytes += removals.sum::<u64>();
+            let removals = keys.iter().map(|key| key.bytes.len() + Record::HEAD_BYTES_MAX);
+            frame_bytes += removals.sum::<usize>() as u64;
         }
         let mut value_bytes = 0;
         loop {
@@ -127,11 +147,8 @@ impl Core {
             if let Some(fetch) = self.cold_keys(keys, &guards) {
                 return Begin::Cold(fetch);
             }
-            if intent.write && intent.copies_count > 0 {
-                // What the unit itself writes before it copies is within its own bytes.
-                let values = self.value_bytes(keys, &guards);
-                let again = u64::from(intent.copies_count - 1);
-                let needed = values.saturating_add(again.saturating_mul(values + frame_bytes));
+            if let Some(copied) = copied {
+                let needed = copied(&|key| self.value_bytes(key, &guards));
                 if needed > value_bytes {
                     // Room is reserved before the locks are taken, so both are taken anew.
                     value_bytes = needed;
@@ -152,16 +169,13 @@ impl Core {
         (!cold.is_empty()).then_some(ColdFetch { keys: cold })
     }
 
-    /// Length of the values of `keys` together.
-    fn value_bytes(&self, keys: &[Key<'_>], guards: &Guards<'_>) -> u64 {
-        let each = keys.iter().map(|key| {
-            let shard = self.locked(key, guards);
-            let keyspace = shard.databases.keyspace(key.db);
-            let entry = shard.partition.find(keyspace, key.position, key.bytes);
-            let value = entry.and_then(|entry| entry.value());
-            value.map_or(0, |value| value.len())
-        });
-        each.sum()
+    /// Length of the value of a key whose shard is locked.
+    fn value_bytes(&self, key: &Key<'_>, guards: &Guards<'_>) -> u64 {
+        let shard = self.locked(key, guards);
+        let keyspace = shard.databases.keyspace(key.db);
+        let entry = shard.partition.find(keyspace, key.position, key.bytes);
+        let value = entry.and_then(|entry| entry.value());
+        value.map_or(0, |value| value.len())
     }
 
     /// The shard of a key among those that are locked.

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::types::{Durability, Lsn, Position};
 
 use super::background::Threads;
-use super::begin::{Begin, ColdFetch, Intent};
+use super::begin::{Begin, ColdFetch, CopiedBytes, Intent};
 use super::core::Core;
 use super::pace::Haste;
 use super::pins::Pinned;
@@ -228,6 +228,17 @@ impl Engine {
     /// Locks the whole keyspace and starts a unit; `keys` are those that its handlers will touch.
     pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
         self.core.begin_all(keys, intent)
+    }
+
+    /// As [`Engine::begin`], or [`Engine::begin_all`] for `all`, for a unit that copies values.
+    pub fn begin_copying<'e>(
+        &'e self,
+        keys: &[Key<'_>],
+        all: bool,
+        intent: Intent,
+        copied: CopiedBytes<'_>,
+    ) -> Begin<'e> {
+        self.core.begin_copying(keys, all, intent, copied)
     }
 
     /// A unit that only scans: it locks one partition at a time and may read the disk.

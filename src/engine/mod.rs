@@ -32,6 +32,6 @@ mod shard;
 mod throttle;
 mod unit_all;
 
-pub use self::begin::{Begin, ColdFetch, Finished, Intent, Lookups};
+pub use self::begin::{Begin, ColdFetch, CopiedBytes, Finished, Intent, Lookups};
 pub use self::handle::Engine;
 pub use self::pins::Pinned;

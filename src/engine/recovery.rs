@@ -232,9 +232,7 @@ fn log_config(options: &Options, manifest: &Manifest, epoch: u32, salt_seed: u64
     LogConfig {
         database: manifest.database,
         epoch,
-        // A simulation draws the same number at each opening, and a recycled file must not be
-        // read under the salt that it had in an earlier epoch.
-        salt_seed: salt_seed ^ u64::from(epoch) << 32,
+        salt_seed,
         segment_bytes_min: options.segment_bytes_min,
         segment_bytes_max: options.segment_bytes_max,
         queue_bytes_max: options.log_queue_bytes,

@@ -111,6 +111,8 @@ pub struct Unit<'e> {
     pub(super) frame: Frame,
     /// Room in the log for the frame; given back after the append.
     pub(super) room: Option<Reservation<'e>>,
+    /// Whether room was reserved for all that the unit may do; else for each removal as it comes.
+    writes: bool,
     pub(super) databases_changed: bool,
     lookups: Lookups,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
@@ -150,6 +152,7 @@ impl<'e> Unit<'e> {
             now_ms,
             observed: 0,
             frame,
+            writes: room.is_some(),
             room,
             databases_changed: false,
             lookups: Lookups::default(),
@@ -255,12 +258,16 @@ impl<'e> Unit<'e> {
     /// Logs the removal of an expired key that a reader met; without space for it in the log the
     /// key is just reported gone, and removed later.
     fn expire_on_read(&mut self, key: &Key<'_>) {
-        if self.room.is_none() {
-            self.room = self.core.room_for_removal(key.bytes.len());
+        if !self.writes {
+            let Some(room) = self.core.room_for_removal(key.bytes.len()) else {
+                return;
+            };
+            match &mut self.room {
+                Some(rooms) => rooms.join(room),
+                None => self.room = Some(room),
+            }
         }
-        if self.room.is_some() {
-            self.remove(key, DeleteReason::Expired);
-        }
+        self.remove(key, DeleteReason::Expired);
     }
 
     /// The key now holds `value` with this deadline, whatever it held.

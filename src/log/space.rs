@@ -40,9 +40,15 @@ pub struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
+    /// Room for what either was for.
+    pub fn join(&mut self, mut other: Self) {
+        self.cost += std::mem::take(&mut other.cost);
+    }
+
     /// A frame of this cost takes its room, and stays in the account until it is written; the rest
     /// of the room goes back. One update of the account that all writers share.
     pub(crate) fn turn_into(mut self, cost: u64) {
+        debug_assert!(cost <= self.cost, "a frame of {cost} bytes has room for {}", self.cost);
         if cost > self.cost {
             self.space.queue(cost - self.cost);
         }

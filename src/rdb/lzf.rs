@@ -7,7 +7,7 @@
 use crate::error::DecodeError;
 
 /// Most bytes that one byte of a stream can stand for: a match of 3 bytes yields 264.
-const EXPANSION_MAX: usize = 88;
+pub const EXPANSION_MAX: usize = 88;
 const LITERALS_MAX: usize = 32;
 const MATCH_MIN: usize = 3;
 const MATCH_MAX: usize = 264;

@@ -54,6 +54,16 @@ pub fn decode(payload: &[u8]) -> Result<Object<'_>, PayloadError> {
     }
 }
 
+/// A bound of the string that [`decode`] yields, in bytes; 0 when it can but refuse. Costs a look
+/// at the first bytes.
+pub fn string_bytes(payload: &[u8]) -> u64 {
+    let mut reader = Reader::new(payload);
+    match reader.byte() {
+        Ok(TYPE_STRING) => reader.string_bytes().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// Whether the footer knows its version and vouches for what is before it.
 fn is_sound(payload: &[u8]) -> Option<bool> {
     let (body, footer) = payload.split_at_checked(payload.len().checked_sub(FOOTER_BYTES)?)?;
@@ -132,6 +142,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_bytes_tell_how_long_a_string_is() {
+        assert_eq!(string_bytes(b"\x00\x05hello\n\x00cr\xdfve4 \n"), 5);
+        let run = b"\x00\xc3\t@d\x01xx\xe0W\x00\x01xx\n\x00]\xb7\xf6c\xbb\x08b_";
+        assert_eq!(string_bytes(run), 100);
+        let claims_512_mib = b"\x00\xc3\x80\xff\xff\xff\xff\x80\x20\0\0\0";
+        assert_eq!(string_bytes(claims_512_mib), 0, "its stream is not there");
+        assert_eq!(string_bytes(b""), 0);
+        assert_eq!(string_bytes(b"\x09\x05hello"), 0);
+    }
+
+    #[test]
     fn the_lowest_version_is_written() {
         let payload = encoded(b"hello");
         assert_eq!(payload[..9], *b"\x00\x05hello\x06\x00");
@@ -193,7 +214,10 @@ mod tests {
             let body = [&[TYPE_STRING][..], encoding.as_slice(), &body].concat();
             let payload = with_footer(&body, version);
             match decode(&payload) {
-                Ok(Object::String(value)) => prop_assert!(value.len() <= 88 * body.len() + 11),
+                Ok(Object::String(value)) => {
+                    prop_assert!(value.len() <= 88 * body.len() + 11);
+                    prop_assert!(value.len() as u64 <= string_bytes(&payload));
+                }
                 Err(error) => prop_assert!(matches!(error, PayloadError::Value(_))),
             }
         }

@@ -125,16 +125,36 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(integer.to_string().into_bytes()))
     }
 
+    /// How long the next string is at most; it need not be sound.
+    ///
+    /// # Errors
+    /// When it is cut short, or malformed at its beginning.
+    pub fn string_bytes(&mut self) -> Result<u64, DecodeError> {
+        Ok(match self.length()? {
+            Length::Plain(len) => self.take(len)?.len() as u64,
+            Length::Encoded(ENCODED_LZF) => {
+                let (stream, len) = self.compressed_head()?;
+                len.min((stream.len() * lzf::EXPANSION_MAX) as u64)
+            }
+            Length::Encoded(_) => INT32_TEXT_BYTES_MAX as u64,
+        })
+    }
+
     fn compressed(&mut self) -> Result<Vec<u8>, DecodeError> {
+        let (stream, len) = self.compressed_head()?;
+        let start = (self.at - stream.len()) as u64;
+        lzf::decompress(stream, len as usize)
+            .map_err(|error| DecodeError::new(start + error.offset, error.reason))
+    }
+
+    /// The stream of a compressed string, and the length that it should yield.
+    fn compressed_head(&mut self) -> Result<(&'a [u8], u64), DecodeError> {
         let stream_len = self.plain_length()?;
         let len = self.plain_length()?;
         if len > STRING_BYTES_MAX {
             return Err(self.error("string is too long"));
         }
-        let start = self.at as u64;
-        let stream = self.take(stream_len)?;
-        lzf::decompress(stream, len as usize)
-            .map_err(|error| DecodeError::new(start + error.offset, error.reason))
+        Ok((self.take(stream_len)?, len))
     }
 }
 

@@ -33,6 +33,9 @@ const READS_IN_A_ROW: usize = 4;
 /// A command for which the log has no room is tried again after this time at the latest.
 const ROOM_RETRY: Duration = Duration::from_millis(2);
 
+/// A client that waits for a time of its own choice is looked after this often.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
+
 /// Why a connection interrupts its batch.
 pub(super) enum Interrupt {
     Wait(Wait),
@@ -247,7 +250,7 @@ impl Connection {
     async fn wait(&mut self, wait: Wait) -> Option<()> {
         let services = self.worker.services.clone();
         match wait {
-            Wait::Pause(ms) => self.meanwhile(services.pause.wait(ms)).await,
+            Wait::Pause(ms) => self.while_there(services.pause.wait(ms)).await,
             Wait::LogRoom => {
                 let worker = self.worker.clone();
                 let durable = services.engine.durable_lsn();
@@ -300,11 +303,8 @@ impl Connection {
 
     async fn work_later(&mut self, ms: Option<u64>, job: Job) -> Option<()> {
         match ms {
-            Some(ms) => {
-                let time = Duration::from_millis(ms);
-                self.meanwhile(tokio::time::sleep(time)).await?;
-            }
-            None => self.meanwhile(std::future::pending()).await?,
+            Some(ms) => self.while_there(tokio::time::sleep(Duration::from_millis(ms))).await?,
+            None => self.while_there(std::future::pending()).await?,
         }
         let mut output = Output::default();
         let lsn = job(&mut output, self.session.protocol);
@@ -319,6 +319,23 @@ impl Connection {
         output.pieces(0).for_each(|piece| filling.push_bytes(piece));
         if lsn > self.worker.services.engine.durable_lsn() {
             self.outbox.gate(offset, lsn);
+        }
+    }
+
+    /// As [`Connection::meanwhile`], for what may take for ever; none also when the client has
+    /// ended its stream. Behind input that is not read yet only the socket's state tells that, so
+    /// it is looked at from time to time.
+    async fn while_there<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        loop {
+            let timed = tokio::time::timeout(LOOK_PERIOD, future.as_mut());
+            if let Ok(output) = self.meanwhile(timed).await? {
+                return Some(output);
+            }
+            let ended = tokio::time::timeout(Duration::ZERO, self.stream.is_ended()).await;
+            if !matches!(ended, Err(_) | Ok(Ok(false))) {
+                return None;
+            }
         }
     }
 

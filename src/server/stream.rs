@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::session::clients::Endpoint;
@@ -102,6 +102,16 @@ impl Stream {
             Stream::Tcp(stream) => stream.try_write_vectored(pieces),
             Stream::Unix(stream) => stream.try_write_vectored(pieces),
         }
+    }
+
+    /// Whether the other side has ended its stream. Costs no system call, and sees what the runtime
+    /// has been told: it may come late, but does come.
+    pub async fn is_ended(&self) -> io::Result<bool> {
+        let ready = match self {
+            Stream::Tcp(stream) => stream.ready(Interest::READABLE).await,
+            Stream::Unix(stream) => stream.ready(Interest::READABLE).await,
+        };
+        ready.map(|ready| ready.is_read_closed())
     }
 
     /// Ready when the socket may take more.

@@ -159,6 +159,82 @@ fn a_transaction_runs_as_one_and_only_if_its_keys_stayed() {
 }
 
 #[test]
+fn cold_keys_are_found_behind_a_swap_in_a_transaction() {
+    let server = Server::start(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.send("SET a zero\r\nSELECT 1\r\nSET a one\r\nSET b two\r\nSELECT 0\r\n");
+    client.expect("+OK\r\n".repeat(5));
+    client.ask("DEBUG RELOAD", "+OK\r\n");
+    client.send("MULTI\r\nSWAPDB 0 1\r\nGET a\r\nAPPEND b x\r\nSELECT 1\r\nSWAPDB 1 2\r\n");
+    client.send("SELECT 2\r\nGET a\r\nEXEC\r\n");
+    client.expect(format!("+OK\r\n{}", "+QUEUED\r\n".repeat(7)));
+    client.expect("*7\r\n+OK\r\n$3\r\none\r\n:4\r\n+OK\r\n+OK\r\n+OK\r\n$4\r\nzero\r\n");
+    client.send("DBSIZE\r\nSELECT 1\r\nDBSIZE\r\nSELECT 0\r\nDBSIZE\r\n");
+    client.expect(":1\r\n+OK\r\n:0\r\n+OK\r\n:2\r\n");
+}
+
+/// The log asserts that no frame is larger than the room that was reserved for it.
+#[test]
+fn frames_larger_than_their_requests_have_room_in_the_log() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let log = || server.services.engine.stats().log;
+    let grows_and_copies = [
+        "SETRANGE a 3000000 x",
+        "COPY a b",
+        "RENAME b c",
+        "APPEND c y",
+        "COPY c d",
+        "SETBIT d 40000000 1",
+        "BITOP NOT e d",
+        "BITFIELD f SET u8 #6000000 1",
+        "SWAPDB 0 1",
+        "SELECT 1",
+        "COPY f g",
+        "MOVE g 0",
+        "INCRBYFLOAT h 1e4900",
+        "COPY h i",
+    ];
+    client.ask("MULTI", "+OK\r\n");
+    for line in grows_and_copies {
+        client.ask(line, "+QUEUED\r\n");
+    }
+    let before = log().frame_bytes;
+    client.ask("EXEC", "*14\r\n:3000001\r\n:1\r\n+OK\r\n:3000002\r\n");
+    client.expect(":1\r\n:0\r\n:5000001\r\n*1\r\n:0\r\n+OK\r\n+OK\r\n:1\r\n:1\r\n$4901\r\n");
+    client.0.read_exact(&mut [0; 4903]).unwrap();
+    client.expect(":1\r\n");
+    assert!(log().frame_bytes - before > 26_000_000);
+}
+
+#[test]
+fn a_transaction_reserves_about_what_it_copies() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send(array(&[b"SET", b"a", &[b'x'; 60_000]]));
+    client.expect("+OK\r\n");
+    client.send(format!("MULTI\r\n{}EXEC\r\n", "COPY a b REPLACE\r\nSET c 1\r\n".repeat(300)));
+    client.expect(format!("+OK\r\n{}*600\r\n", "+QUEUED\r\n".repeat(600)));
+    client.expect(":1\r\n+OK\r\n".repeat(300));
+    // 18 MB are written, and as much is made ready for what comes next.
+    let bytes = server.services.engine.stats().log.segment_bytes;
+    assert!(bytes < 200 << 20, "{bytes} bytes of segments");
+}
+
+#[test]
+fn expired_keys_that_a_reader_meets_have_room_in_the_log() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let keys: Vec<String> = (0..2000).map(|i| format!("key:{i}")).collect();
+    let sets = keys.iter().map(|key| format!("SET {key} v PX 30\r\n"));
+    client.send(sets.collect::<String>());
+    client.expect("+OK\r\n".repeat(2000));
+    std::thread::sleep(Duration::from_millis(40));
+    client.send(format!("EXISTS {}\r\n", keys.join(" ")));
+    client.expect(":0\r\n");
+}
+
+#[test]
 fn a_transaction_with_a_mistake_is_discarded() {
     let server = Server::start(&[]);
     let mut client = server.client();
@@ -241,6 +317,27 @@ fn a_client_that_dies_inside_a_command_leaves_nothing() {
         assert!(Instant::now() < deadline, "the dead client is still listed");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn clients_that_die_while_they_wait_are_let_go() {
+    let server = Server::start(&[]);
+    let mut other = server.client();
+    let waiting = ["WAIT 1 0\r\n", "WAIT 1 0\r\nPING\r\n", "WAITAOF 1 1 100000000\r\n"];
+    for line in waiting {
+        let mut client = server.client();
+        client.send(format!("PING\r\n{line}"));
+        client.expect("+PONG\r\n");
+        client.send("PING\r\n");
+    }
+    other.ask("CLIENT PAUSE 100000000 WRITE", "+OK\r\n");
+    server.client().send("SET a 1\r\n");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.services.clients.count() > 1 {
+        assert!(Instant::now() < deadline, "{} are listed", server.services.clients.count());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    other.ask("PING", "+PONG\r\n");
 }
 
 #[test]

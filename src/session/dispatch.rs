@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::command::args::Args;
 use crate::command::copy::key_elsewhere;
+use crate::command::effect;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::command::table::keys;
 use crate::config::settings::Settings;
@@ -195,8 +196,7 @@ impl<'d> Dispatcher<'d> {
         let intent = Intent {
             write: row.has(flag::WRITE),
             frees: row.has(flag::FREES),
-            frame_bytes: frame_bytes(args, request.bytes),
-            copies_count: u32::from(row.has(flag::COPIES)),
+            frame_bytes: self.frame_bytes(row, args, request.bytes),
             now_ms: self.now_ms,
         };
         match row.keys {
@@ -209,9 +209,27 @@ impl<'d> Dispatcher<'d> {
             KeyPlan::Specs => {
                 let mut keys = SmallVec::new();
                 self.collect_keys(row, args, session.db, &mut keys);
+                if row.has(flag::COPIES) {
+                    // One value is written: one of the keys', or as long as the longest of them.
+                    return engine.begin_copying(&keys, false, intent, &|stands| {
+                        keys.iter().map(stands).max().unwrap_or(0)
+                    });
+                }
                 engine.begin(&keys, intent)
             }
         }
+    }
+
+    /// A bound of the frame that a request can lead to, without values that it copies and removals
+    /// of keys past their deadline, which the engine adds.
+    #[inline]
+    pub fn frame_bytes(&self, row: &Row, args: &Args<'_>, request_bytes: usize) -> u64 {
+        let extra = match row.has(flag::EXPANDS) {
+            true => effect::extra_bytes(args, self.settings.databases),
+            false => 0,
+        };
+        let arguments = FRAME_BYTES_PER_ARGUMENT * args.len() as u64 + request_bytes as u64;
+        FRAME_BYTES_BASE + arguments + extra
     }
 
     /// Appends the keys of a call.
@@ -395,12 +413,6 @@ impl<'d> Dispatcher<'d> {
         Reply::new(out, session.protocol).error_bytes(text);
         Outcome::Done(0)
     }
-}
-
-/// A bound of the frame that a request can lead to, without values that it copies and removals of
-/// keys past their deadline, which the engine adds.
-pub fn frame_bytes(args: &Args<'_>, request_bytes: usize) -> u64 {
-    FRAME_BYTES_BASE + FRAME_BYTES_PER_ARGUMENT * args.len() as u64 + request_bytes as u64
 }
 
 /// The same work without its reply.

@@ -8,6 +8,7 @@
 pub mod call;
 pub mod clients;
 pub mod dispatch;
+pub mod exec_keys;
 pub mod latency;
 pub mod pause;
 pub mod services;

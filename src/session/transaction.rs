@@ -1,18 +1,18 @@
 //! MULTI to EXEC: commands are queued as they came, and run as one unit, which is one frame (D9).
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::command::args::Args;
 use crate::command::spec::flag;
-use crate::engine::unit::{Key, Unit};
+use crate::engine::unit::Unit;
 use crate::engine::{Begin, Intent};
-use crate::resp::parse::{Range, parse_integer};
+use crate::resp::parse::Range;
 use crate::resp::write::{Output, Reply};
 use crate::types::Lsn;
 
 use super::call::{Outcome, Wait};
-use super::dispatch::{Dispatcher, Request, frame_bytes};
+use super::dispatch::{Dispatcher, Request};
+use super::exec_keys::ExecKeys;
 use super::state::Session;
 use super::table::{Row, Runner};
 use super::unknown::refusal_text;
@@ -86,19 +86,10 @@ impl Transaction {
         self.rows().any(|row| matches!(row.runner, Runner::Data(_)))
     }
 
-    fn intent(&self, now_ms: u64) -> Intent {
+    fn intent(&self, now_ms: u64, frame_bytes: u64) -> Intent {
         let mut writers = self.rows().filter(|row| row.has(flag::WRITE));
-        let frames = self.queued.iter().map(|queued| {
-            let args = queued.args.get();
-            frame_bytes(&args, queued.args.bytes.len())
-        });
-        Intent {
-            write: self.writes(),
-            frees: writers.all(|row| row.has(flag::FREES)),
-            frame_bytes: frames.sum(),
-            copies_count: self.rows().filter(|row| row.has(flag::COPIES)).count() as u32,
-            now_ms,
-        }
+        let frees = writers.all(|row| row.has(flag::FREES));
+        Intent { write: self.writes(), frees, frame_bytes, now_ms }
     }
 }
 
@@ -175,26 +166,25 @@ impl<'d> Dispatcher<'d> {
         let engine = &self.services.engine;
         let transaction = session.transaction.as_ref()?;
         let watches = &session.watches;
-        let mut keys: SmallVec<[Key<'_>; 8]> = SmallVec::new();
-        keys.extend(watches.keys().map(|(db, key)| engine.key(db, key)));
+        let mut touched = ExecKeys::default();
+        touched.keys.extend(watches.keys().map(|(db, key)| engine.key(db, key)));
         if watches.changed() {
-            return Some(engine.begin(&keys, Intent::read(self.now_ms)));
+            return Some(engine.begin(&touched.keys, Intent::read(self.now_ms)));
         }
-        if keys.is_empty() && !transaction.has_data_commands() {
+        if touched.keys.is_empty() && !transaction.has_data_commands() {
             return None;
         }
-        let intent = transaction.intent(self.now_ms);
-        let mut db = session.db;
-        for Queued { row, args } in &transaction.queued {
-            let args = args.get();
-            self.collect_keys(row, &args, db, &mut keys);
-            if let Runner::Session(_) = row.runner {
-                db = self.database_after(row, &args, db);
-            }
-        }
-        Some(match transaction.needs_all_keys() {
-            true => engine.begin_all(&keys, intent),
-            false => engine.begin(&keys, intent),
+        let queued = transaction.queued.iter();
+        let calls = queued.map(|queued| (queued.row, queued.args.get(), queued.args.bytes.len()));
+        touched.collect(self, calls, session.db);
+        let intent = transaction.intent(self.now_ms, touched.frame_bytes);
+        let all = transaction.needs_all_keys();
+        Some(match (touched.copies(), all) {
+            (true, _) => engine.begin_copying(&touched.keys, all, intent, &|stands| {
+                touched.copied_bytes(|index| transaction.queued[index].args.get(), stands)
+            }),
+            (false, true) => engine.begin_all(&touched.keys, intent),
+            (false, false) => engine.begin(&touched.keys, intent),
         })
     }
 
@@ -242,16 +232,5 @@ impl<'d> Dispatcher<'d> {
         self.services.stats.error(&text);
         Reply::new(out, session.protocol).error(&text);
         Outcome::Done(0)
-    }
-
-    /// The database that is selected behind a queued session command.
-    fn database_after(&self, row: &Row, args: &Args<'_>, db: u32) -> u32 {
-        match row.spec.name {
-            "select" => parse_integer(args.get(1))
-                .and_then(|index| u32::try_from(index).ok())
-                .filter(|index| *index < self.settings.databases)
-                .unwrap_or(db),
-            _ => db,
-        }
     }
 }

@@ -141,6 +141,11 @@ impl Generator {
             // Redis 7.2 wants both ends of the range or none, Valkey 8.1 takes one.
             args.pop();
         }
+        let is_unit = |word: &[u8]| [b"BIT".as_slice(), b"BYTE"].contains(&word);
+        if args[0] == b"BITCOUNT" && args.len() == 5 && !is_unit(&args[4].to_ascii_uppercase()) {
+            // Of a wrong unit and a wrong end, Redis 7.2 reports the end and Valkey 8.1 the unit.
+            args.pop();
+        }
         if self.random.percent(3) {
             args[0].make_ascii_lowercase();
         }
