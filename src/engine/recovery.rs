@@ -46,7 +46,7 @@ pub fn recover(
 ) -> Result<(Core, RecoverySummary)> {
     let started_us = clock.monotonic_us();
     let mut summary = RecoverySummary::default();
-    let mut entropy = Entropy::new(&options);
+    let mut entropy = Entropy::new(options.seed);
     let store = ManifestStore::open(storage.clone())?;
     summary.used_previous_manifest = !store.damaged().is_empty();
     let manifest = match store.current() {
@@ -134,11 +134,11 @@ pub(super) fn refuse_orphans(storage: &dyn Storage) -> Result<()> {
 }
 
 /// Random choices that a database is born with: the system's, or a simulation's.
-struct Entropy(Option<Random>);
+pub(super) struct Entropy(Option<Random>);
 
 impl Entropy {
-    fn new(options: &Options) -> Entropy {
-        Entropy(options.seed.map(Random::new))
+    pub(super) fn new(seed: Option<u64>) -> Entropy {
+        Entropy(seed.map(Random::new))
     }
 
     fn bytes(&mut self) -> Result<[u8; 16]> {
@@ -152,7 +152,7 @@ impl Entropy {
         Ok(bytes)
     }
 
-    fn number(&mut self) -> Result<u64> {
+    pub(super) fn number(&mut self) -> Result<u64> {
         self.bytes().map(|bytes| u128::from_le_bytes(bytes) as u64)
     }
 }
@@ -228,7 +228,12 @@ fn raise_epoch(snapshots: &mut Snapshots, manifest: &Manifest, end: &LogEnd) -> 
     Ok(epoch)
 }
 
-fn log_config(options: &Options, manifest: &Manifest, epoch: u32, salt_seed: u64) -> LogConfig {
+pub(super) fn log_config(
+    options: &Options,
+    manifest: &Manifest,
+    epoch: u32,
+    salt_seed: u64,
+) -> LogConfig {
     LogConfig {
         database: manifest.database,
         epoch,

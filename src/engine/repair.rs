@@ -24,13 +24,15 @@ use crate::io::lock::DirectoryLock;
 use crate::io::{Clock, OpenMode, Storage};
 use crate::log::reader::list_segments;
 use crate::log::walk::{SegmentWalker, Step};
+use crate::log::{Log, LogEnd, Tail};
+use crate::options::Options;
 use crate::snapshot::manifest::{Loaded, ManifestStore, load};
 use crate::snapshot::{Manifest, PartMeta, part_path};
 use crate::types::Lsn;
 
 use super::offline::Offline;
 use super::offline_scan::Gaps;
-use super::recovery::refuse_orphans;
+use super::recovery::{Entropy, log_config, refuse_orphans};
 use super::salvage::{NewPart, write_part};
 
 /// Bytes copied at a time.
@@ -226,7 +228,7 @@ impl<'a> Repair<'a> {
         manifest.databases = offline.databases.to_manifest();
         manifest.log_start_lsn = high + 1;
         manifest.durable_lsn = high;
-        manifest.epoch = manifest.epoch.max(self.newest_epoch()?);
+        manifest.epoch = manifest.epoch.max(self.newest_epoch()?) + 1;
         manifest.wall_ms = self.wall_ms.max(manifest.wall_ms).max(offline.log.last_wall_ms);
         let named: BTreeSet<u64> = manifest.parts.iter().map(|part| part.id).collect();
         drop(offline);
@@ -234,7 +236,7 @@ impl<'a> Repair<'a> {
         // about to be moved.
         let mut store = ManifestStore::open(self.storage.clone())?;
         store.install(manifest.clone())?;
-        store.install(manifest)?;
+        store.install(manifest.clone())?;
         for name in self.list(LOG_FOLDER)? {
             if SegmentName::decode(&name).is_some() {
                 self.set_aside(Path::new(LOG_FOLDER), &name)?;
@@ -242,7 +244,24 @@ impl<'a> Repair<'a> {
         }
         self.move_parts(|id| !named.contains(&id))?;
         self.sync()?;
+        self.begin_log(&manifest)?;
         Ok(self.report)
+    }
+
+    /// Begins the log behind everything that was read: a database without any log is damaged (R7).
+    fn begin_log(&self, manifest: &Manifest) -> Result<()> {
+        let mut entropy = Entropy::new(None);
+        let config = log_config(&Options::new(""), manifest, manifest.epoch, entropy.number()?);
+        let end = LogEnd {
+            last_lsn: manifest.durable_lsn,
+            last_wall_ms: manifest.wall_ms,
+            epoch: manifest.epoch - 1,
+            tail: Tail::Clean,
+            carry: None,
+            segments: Vec::new(),
+            repaired: Vec::new(),
+        };
+        Log::create(self.storage.clone(), Arc::new(SystemClock::new()), config, &end).map(drop)
     }
 
     fn note_losses(&mut self, offline: &mut Offline, gaps: Gaps) {

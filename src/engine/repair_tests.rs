@@ -301,6 +301,23 @@ fn a_repair_that_is_cut_short_can_be_repeated() {
 }
 
 #[test]
+fn a_log_that_is_gone_is_damage_and_the_parts_are_kept() {
+    let storage = build();
+    open(&storage).unwrap().checkpoint().unwrap();
+    let (before, size) = content(&open(&storage).unwrap());
+    for name in list_segments(&storage).unwrap() {
+        storage.remove(&segment_path(name)).unwrap();
+    }
+    let Err(Error::Corrupt { reason, .. }) = open(&storage) else {
+        panic!("acknowledged writes may be lost");
+    };
+    assert!(reason.contains("log segments are missing"), "{reason}");
+    let report = repair_sim(&storage).unwrap();
+    assert!(report.folder.is_some() && !report.losses.is_empty());
+    assert_eq!(content(&open(&storage).unwrap()), (before, size));
+}
+
+#[test]
 fn a_directory_on_disk_is_repaired_under_its_lock() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(options(folder.path())).unwrap();

@@ -101,8 +101,8 @@ pub fn read(
     let start = names.iter().rposition(|name| covers(name, from_lsn));
     let Some(start) = start else {
         return match names.first() {
-            // Without a single segment there may have been no log yet.
-            None if durable_lsn < from_lsn => Ok(empty_end(from_lsn)),
+            // Only a database that was never opened to its end has no segment at all.
+            None if durable_lsn == 0 => Ok(empty_end(from_lsn)),
             first => {
                 let last = first.map_or(durable_lsn, |name| name.first_lsn.saturating_sub(1));
                 let path = storage.display_path(LOG_FOLDER.as_ref());
