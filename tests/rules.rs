@@ -1,5 +1,6 @@
-//! Rules of the design that look fussy, each with the scenario in which a simpler rule loses data or
-//! brings it back. All on simulated storage; `tests/simulation.rs` looks for what nobody thought of.
+//! Rules of the design that look fussy, each with the scenario in which a simpler rule loses data
+//! or brings it back. All on simulated storage; `tests/simulation.rs` looks for what nobody thought
+//! of.
 //!
 //! The rules of the log alone (witnesses, salts, seals) have theirs in `src/log/tests_damage.rs`.
 

@@ -25,7 +25,7 @@ pub(super) const CHECKPOINT: u8 = 1;
 /// There is more in memory than its budget.
 pub(super) const UNLOAD: u8 = 2;
 /// The engine closes.
-const CLOSE: u8 = 4;
+pub(super) const CLOSE: u8 = 4;
 
 /// Running threads.
 pub struct Threads {

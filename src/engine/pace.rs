@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::background::CLOSE;
 use super::core::Core;
 
 /// Work in a row, in microseconds.
@@ -48,7 +49,7 @@ impl<'c> Pacer<'c> {
         if core.log.is_full() || core.throttle.is_over() || core.closing.load(Relaxed) {
             return;
         }
-        std::thread::sleep(Duration::from_micros(worked_us.min(REST_US_MAX)));
-        self.since_us = self.core.clock.monotonic_us();
+        core.news.wait(CLOSE, Duration::from_micros(worked_us.min(REST_US_MAX)));
+        self.since_us = core.clock.monotonic_us();
     }
 }

@@ -79,17 +79,14 @@ pub fn recover(
     let salt_seed = entropy.number()? ^ u64::from(epoch);
     let config = log_config(&options, &manifest, epoch, salt_seed);
     let log = Log::create(storage.clone(), clock.clone(), config, &end)?;
-    log.release_before(snapshots.store.log_needed_from().unwrap_or(0))?;
     if !summary.used_previous_manifest {
-        // What a crash left behind; what cannot be removed now is found again at the next start.
-        // After a fall back nothing goes: parts of the damaged MANIFEST may help a repair.
-        let _ = snapshots.store.sweep();
+        release(&snapshots.store, &log)?;
     }
     let shards = shards(partitions, &parts, &Arc::new(databases));
     let now_ms = clock.wall_ms().max(end.last_wall_ms).max(manifest.wall_ms);
     summary.took_us = clock.monotonic_us().saturating_sub(started_us);
-    let memory_bytes = options.memory_bytes;
     let core = Core {
+        memory_bytes: AtomicU64::new(options.memory_bytes),
         options,
         storage,
         clock,
@@ -104,7 +101,6 @@ pub fn recover(
         due: Mutex::default(),
         closing: AtomicBool::new(false),
         active_expiry: AtomicBool::new(true),
-        memory_bytes: AtomicU64::new(memory_bytes),
         throttle: Throttle::default(),
         news: Signal::default(),
         unload_by_frequency: AtomicBool::new(false),
@@ -112,6 +108,14 @@ pub fn recover(
         free: Mutex::new(None),
     };
     Ok((core, summary))
+}
+
+/// Gives up what nobody needs any more, and what a crash left behind. After a fall back nothing
+/// goes: what only the damaged MANIFEST names may help a repair.
+fn release(store: &ManifestStore, log: &Log) -> Result<()> {
+    // What cannot be removed now is found again at the next start.
+    let _ = store.sweep();
+    log.release_before(store.log_needed_from().unwrap_or(0))
 }
 
 /// A directory without a MANIFEST but with data is damaged, not new (R1).

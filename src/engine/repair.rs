@@ -60,7 +60,8 @@ pub struct RepairReport {
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(folder) = &self.folder else {
-            return writeln!(f, "nothing to repair: the database opens as it is");
+            writeln!(f, "nothing to repair: the database opens as it is")?;
+            return writeln!(f, "firn-inspect DIR verify tells whether every value can be read");
         };
         if let Some(generation) = self.fell_back_to {
             let name = encode_manifest(generation);

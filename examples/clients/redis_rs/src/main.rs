@@ -1,4 +1,4 @@
-//! Firn through the `redis` crate: cargo run --manifest-path examples/clients/redis_rs/Cargo.toml [PORT]
+//! Firn through the `redis` crate, from this folder: cargo run -- [PORT]
 
 use redis::{Commands, Connection, RedisResult};
 
