@@ -54,7 +54,7 @@ pub mod flag {
     pub const FREES: u32 = 1 << 20;
     /// Firn: writes a value made of other keys' values; their size bounds its frame.
     pub const COPIES: u32 = 1 << 22;
-    /// Firn: its frame may be longer than its request ([`super::effect::extra_bytes`] bounds it).
+    /// Firn: its frame may be longer than its request (`effect::extra_bytes` bounds it).
     pub const EXPANDS: u32 = 1 << 24;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
