@@ -22,6 +22,8 @@ const CUT_BYTES_MIN: u64 = 1024;
 const RESTART_BYTES_MAX: u64 = 8 << 10;
 /// Buffers above this are not kept between groups, in bytes.
 const BUFFER_BYTES_MAX: usize = 16 << 20;
+/// Buffers above this are not kept while the log is idle, in bytes.
+const IDLE_BUFFER_BYTES_MAX: usize = 256 << 10;
 
 /// What the one who commits holds.
 pub(super) struct Committer {
@@ -120,6 +122,13 @@ impl Committer {
                 return self.active.flush();
             }
         }
+    }
+}
+
+/// Frees the memory of a buffer that many frames have made large.
+fn give_back(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
+        *buffer = Vec::new();
     }
 }
 
@@ -222,13 +231,15 @@ impl Log {
 
     /// Gives the last durable group its witness: a later fragment that states it durable, so that
     /// damage to it is never taken for a torn tail. Done when the log goes idle and when it closes;
-    /// does nothing when there is one already.
+    /// writes nothing when there is one already. Memory that only a busy log needs is given back.
     ///
     /// # Errors
     /// As [`Log::commit`].
     pub fn write_witness(&self) -> Result<()> {
         let mut committer = self.committer.lock().expect("a panicked commit is not gone on with");
         self.check_poison()?;
+        give_back(&mut committer.batch.bytes);
+        give_back(&mut self.pending.lock().expect("an append never panics").bytes);
         let durable = self.durable_lsn();
         let missing = committer.witnessed < durable && durable == self.written_lsn();
         if !missing || !self.space.has_room_for_control() {

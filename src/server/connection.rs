@@ -155,10 +155,9 @@ impl Connection {
             Poll::Ready(Ok(Some(read))) => read,
         };
         worker.stats().read(count);
-        worker.note_batch(self.session.client.id);
         let Scratch { input, ranges, planned } = scratch;
         let plan = Plan { ranges, planned };
-        Poll::Ready(Some(match batch {
+        let interrupt = match batch {
             Batch::Nothing => None,
             Batch::Scratch(len) => {
                 let input = &input[..len];
@@ -167,7 +166,9 @@ impl Connection {
                 ran.interrupt
             }
             Batch::Owned(bytes) => self.run_and_keep(bytes, plan, settings),
-        }))
+        };
+        worker.note_batch(self.session.client.id, self.outbox.highest_gate() > 0);
+        Poll::Ready(Some(interrupt))
     }
 
     fn run_owned(&mut self, bytes: Bytes, settings: &Settings) -> Option<Interrupt> {

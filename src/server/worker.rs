@@ -27,6 +27,9 @@ use super::stream::Accepted;
 const READ_BYTES: usize = 64 << 10;
 /// Batches in a row of one client, and of nobody else, after which its worker commits by itself.
 const LONELY_BATCHES: u32 = 8;
+/// Batches in a row that all wait for the disk, of any clients, after which the same holds: whoever
+/// is here writes.
+const WRITING_BATCHES: u32 = 64;
 
 /// A connection on its way to its worker.
 pub struct Newcomer {
@@ -107,6 +110,7 @@ pub struct Worker {
     wants: Notify,
     last_client: Cell<u64>,
     batches_in_a_row: Cell<u32>,
+    writes_in_a_row: Cell<u32>,
 }
 
 impl Worker {
@@ -129,11 +133,11 @@ impl Worker {
         cached.1.clone()
     }
 
-    /// Notes that a client sent something.
-    pub fn note_batch(&self, client: u64) {
+    /// Notes that a client sent something, and whether its replies wait for the disk.
+    pub fn note_batch(&self, client: u64, waits: bool) {
         let again = self.last_client.replace(client) == client;
-        let count = if again { self.batches_in_a_row.get().saturating_add(1) } else { 0 };
-        self.batches_in_a_row.set(count);
+        count_in_a_row(&self.batches_in_a_row, again);
+        count_in_a_row(&self.writes_in_a_row, waits);
     }
 
     /// Asks for a commit of all up to `lsn`, once the batches that are ready have joined it.
@@ -144,10 +148,17 @@ impl Worker {
         }
     }
 
-    /// Whether nobody else could be kept waiting by a commit on this thread (D3).
-    fn is_lonely(&self) -> bool {
-        self.batches_in_a_row.get() >= LONELY_BATCHES && self.gates.len() <= 1
+    /// Whether nobody who reads could be kept waiting by a commit on this thread (D3). Handing it
+    /// over costs two wakes of threads, which is more than a quick disk takes for the sync itself.
+    /// The first reader to come waits for one commit at most; then this is over.
+    fn may_commit(&self) -> bool {
+        let is_alone = self.batches_in_a_row.get() >= LONELY_BATCHES && self.gates.len() <= 1;
+        is_alone || self.writes_in_a_row.get() >= WRITING_BATCHES
     }
+}
+
+fn count_in_a_row(count: &Cell<u32>, again: bool) {
+    count.set(if again { count.get().saturating_add(1) } else { 0 });
 }
 
 fn run(
@@ -174,6 +185,7 @@ fn run(
         wants: Notify::new(),
         last_client: Cell::new(0),
         batches_in_a_row: Cell::new(0),
+        writes_in_a_row: Cell::new(0),
         services,
     });
     let local = LocalSet::new();
@@ -227,7 +239,7 @@ async fn ask_for_commits(worker: Rc<Worker>) {
         if wanted <= engine.durable_lsn() {
             continue;
         }
-        let done = worker.is_lonely()
+        let done = worker.may_commit()
             && match engine.commit_here() {
                 Ok(done) => done,
                 // The log is lost: nothing may be acknowledged any more (D5).

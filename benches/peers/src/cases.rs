@@ -302,7 +302,7 @@ fn restart(options: &Options, kind: Kind, figures: &mut Figures) -> Result<(), S
         started.elapsed().as_secs_f64()
     );
     // What the load left behind (buffers, log queue) has time to go.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(12));
     let resident = server.resident_bytes().ok_or("no VmRSS")?;
     let key_bytes = resident as f64 / options.keys as f64;
     eprintln!(
