@@ -14,16 +14,32 @@ pub(super) const DIRTY_SHARE: u64 = 4;
 /// Less than this is not worth a checkpoint, in bytes.
 pub(super) const DIRTY_BYTES_MIN: u64 = 1 << 20;
 
+/// What all partitions hold together.
+#[derive(Default)]
+pub(super) struct Held {
+    pub memory_bytes: u64,
+    /// Changed, and not captured by a checkpoint since.
+    pub dirty_bytes: u64,
+}
+
 impl Core {
+    /// Sums up what is in memory, one lock at a time.
+    pub(super) fn held(&self) -> Result<Held> {
+        let mut held = Held::default();
+        self.each_shard(|shard| {
+            held.memory_bytes += shard.partition.memory_bytes();
+            held.dirty_bytes += shard.partition.dirty_bytes();
+        })?;
+        Ok(held)
+    }
+
     /// Whether so much is dirty that the budget could not be kept: only clean entries leave memory.
     pub fn too_much_is_dirty(&self) -> Result<bool> {
         let budget = self.memory_bytes.load(Relaxed);
         if budget == 0 {
             return Ok(false);
         }
-        let mut dirty = 0;
-        self.each_shard(|shard| dirty += shard.partition.dirty_bytes())?;
-        Ok(dirty >= dirty_bytes_max(budget))
+        Ok(self.held()?.dirty_bytes >= dirty_bytes_max(budget))
     }
 
     /// Lets clean entries leave memory until it is within the budget, or nothing clean is left.
@@ -33,8 +49,7 @@ impl Core {
         if budget == 0 {
             return Ok(());
         }
-        let mut held = 0;
-        self.each_shard(|shard| held += shard.partition.memory_bytes())?;
+        let held = self.held()?.memory_bytes;
         let excess = held.saturating_sub(budget);
         if excess == 0 {
             return Ok(());

@@ -24,7 +24,7 @@ use crate::io::lock::DirectoryLock;
 use crate::io::{Clock, OpenMode, Storage};
 use crate::log::reader::list_segments;
 use crate::log::walk::{SegmentWalker, Step};
-use crate::log::{Log, LogEnd, Tail};
+use crate::log::{Log, LogEnd};
 use crate::options::Options;
 use crate::snapshot::manifest::{Loaded, ManifestStore, load};
 use crate::snapshot::{Manifest, PartMeta, part_path};
@@ -254,13 +254,9 @@ impl<'a> Repair<'a> {
         let mut entropy = Entropy::new(None);
         let config = log_config(&Options::new(""), manifest, manifest.epoch, entropy.number()?);
         let end = LogEnd {
-            last_lsn: manifest.durable_lsn,
             last_wall_ms: manifest.wall_ms,
             epoch: manifest.epoch - 1,
-            tail: Tail::Clean,
-            carry: None,
-            segments: Vec::new(),
-            repaired: Vec::new(),
+            ..LogEnd::behind(manifest.durable_lsn)
         };
         Log::create(self.storage.clone(), Arc::new(SystemClock::new()), config, &end).map(drop)
     }

@@ -168,18 +168,14 @@ impl Core {
             return Ok(false);
         }
         let budget = self.memory_bytes.load(Relaxed);
-        let (mut held, mut dirty) = (0, 0);
-        self.each_shard(|shard| {
-            held += shard.partition.memory_bytes();
-            dirty += shard.partition.dirty_bytes();
-        })?;
-        if held > budget {
+        let held = self.held()?;
+        if held.memory_bytes > budget {
             self.news.raise(UNLOAD);
         }
-        if dirty >= dirty_bytes_max(budget) {
+        if held.dirty_bytes >= dirty_bytes_max(budget) {
             self.news.raise(CHECKPOINT);
         }
-        let pinned = dirty + self.throttle.captured_bytes();
+        let pinned = held.dirty_bytes + self.throttle.captured_bytes();
         let room = pinned_bytes_max(budget).saturating_sub(pinned);
         let allowance = room.min((budget / ALLOWANCE_SHARE).max(DIRTY_BYTES_MIN / 4));
         *measured = Measured { at_us: now_us, is_over: room == 0 };

@@ -83,6 +83,21 @@ pub struct LogEnd {
     pub repaired: Vec<(PathBuf, u64)>,
 }
 
+impl LogEnd {
+    /// The end of a log that holds nothing, behind this LSN.
+    pub fn behind(last_lsn: Lsn) -> LogEnd {
+        LogEnd {
+            last_lsn,
+            last_wall_ms: 0,
+            epoch: 0,
+            tail: Tail::Clean,
+            carry: None,
+            segments: Vec::new(),
+            repaired: Vec::new(),
+        }
+    }
+}
+
 /// Reads all frames from `from_lsn` on and hands them to `sink`. `durable_lsn` is what the MANIFEST
 /// says the log was durable up to. Frames reach `sink` before the end is known: after an error
 /// whatever was built from them must be thrown away.
@@ -102,7 +117,7 @@ pub fn read(
     let Some(start) = start else {
         return match names.first() {
             // Only a database that was never opened to its end has no segment at all.
-            None if durable_lsn == 0 => Ok(empty_end(from_lsn)),
+            None if durable_lsn == 0 => Ok(LogEnd::behind(from_lsn.saturating_sub(1))),
             first => {
                 let last = first.map_or(durable_lsn, |name| name.first_lsn.saturating_sub(1));
                 let path = storage.display_path(LOG_FOLDER.as_ref());
@@ -120,7 +135,7 @@ pub fn read(
         open: (names[start].first_fragment > 0).then_some(OpenFrame::Skipped),
         fragments: names[start].first_fragment,
         assembled: Vec::new(),
-        end: empty_end(from_lsn),
+        end: LogEnd::behind(from_lsn.saturating_sub(1)),
         synced_upto: 0,
     };
     reader.run(&names, start)?;
@@ -150,18 +165,6 @@ pub fn list_segments(storage: &dyn Storage) -> Result<Vec<SegmentName>> {
 
 fn covers(name: &SegmentName, lsn: Lsn) -> bool {
     name.first_lsn < lsn || (name.first_lsn == lsn && name.first_fragment == 0)
-}
-
-fn empty_end(from_lsn: Lsn) -> LogEnd {
-    LogEnd {
-        last_lsn: from_lsn.saturating_sub(1),
-        last_wall_ms: 0,
-        epoch: 0,
-        tail: Tail::Clean,
-        carry: None,
-        segments: Vec::new(),
-        repaired: Vec::new(),
-    }
 }
 
 fn infos(names: &[SegmentName], last_lsn: Lsn) -> Vec<SegmentInfo> {

@@ -106,7 +106,7 @@ impl Shelf {
 
     /// Whether a spare should be prepared.
     pub(super) fn needs_spare(&self) -> bool {
-        self.state().spares.is_empty() || self.space.is_short()
+        !self.has_spare() || self.space.is_short()
     }
 
     /// Whether a segment could be begun without preparing one.
