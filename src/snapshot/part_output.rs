@@ -12,7 +12,7 @@ use crate::io::{File, OpenMode, Storage};
 /// Bytes that are gathered before a write.
 const WRITE_BYTES: usize = 256 << 10;
 /// Bytes after which the file is synced, so that the log's fdatasync never waits behind a lot.
-const SYNC_BYTES: u64 = 4 << 20;
+const SYNC_BYTES: u64 = 256 << 10;
 
 /// Appends to a part's temporary file.
 pub struct PartOutput {
