@@ -66,6 +66,42 @@ pub enum Durability {
     No,
 }
 
+/// Identity of a chunk inside its collection, in the order of the collection's items.
+pub type ChunkId = u128;
+
+/// What a value is. The numbers stand in files.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum ValueKind {
+    /// Bytes.
+    String = 0,
+    /// A list.
+    List = 1,
+    /// A set.
+    Set = 2,
+    /// A sorted set.
+    Zset = 3,
+    /// A hash.
+    Hash = 4,
+    /// A stream.
+    Stream = 6,
+}
+
+impl ValueKind {
+    /// The kind that a number of a file stands for.
+    pub const fn from_number(number: u8) -> Option<ValueKind> {
+        match number {
+            0 => Some(ValueKind::String),
+            1 => Some(ValueKind::List),
+            2 => Some(ValueKind::Set),
+            3 => Some(ValueKind::Zset),
+            4 => Some(ValueKind::Hash),
+            6 => Some(ValueKind::Stream),
+            _ => None,
+        }
+    }
+}
+
 /// Seed of the keyed hash, drawn once for a database and kept in its MANIFEST.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HashSeed(pub [u8; 16]);
