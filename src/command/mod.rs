@@ -15,6 +15,7 @@ pub mod effect;
 pub mod expire;
 pub mod expire_time;
 pub mod glob;
+pub mod help;
 pub mod introspect;
 pub mod keys;
 pub mod lcs;

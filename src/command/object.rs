@@ -3,7 +3,7 @@
 use crate::engine::unit::{ValueRef, View};
 use crate::value::string::StringRef;
 
-use super::introspect::{HELP_SUMMARY, help, unknown_subcommand};
+use super::help::{HELP_SUMMARY, help, unknown_subcommand};
 use super::number::parse_integer;
 use super::row::{key_arg, keys_at};
 use super::spec::key_flag::RO;
