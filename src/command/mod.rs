@@ -11,7 +11,6 @@ pub mod database;
 pub mod describe;
 pub mod docs;
 pub mod dump;
-pub mod effect;
 pub mod expire;
 pub mod expire_time;
 pub mod glob;

@@ -50,6 +50,12 @@ pub fn check_length(len: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A bound of the length of a string that had at most `before` bytes, after a call that writes up
+/// to `end` or, with wrong arguments, nowhere. What would end beyond the limit is refused.
+pub fn length_after_write(before: u64, end: Option<u64>) -> u64 {
+    before.max(end.filter(|&end| end <= STRING_BYTES_MAX).unwrap_or(0))
+}
+
 /// Replies with a whole string.
 pub fn reply_string(reply: &mut Reply<'_>, value: StringRef<'_>) {
     match value {
