@@ -87,8 +87,8 @@ pub fn value_bytes_after<A: AsRef<[u8]>>(args: &[A], before: u64, frame_bytes: u
 
 /// The row of a call, whose arity is checked.
 fn row_of(args: &Args<'_>) -> &'static Command {
-    let command = super::table::lookup(args.get(0)).expect("a command of the table");
-    assert!(super::table::arity_fits(&command.spec, args.len()));
+    let command = crate::catalog::table::lookup(args.get(0)).expect("a command of the table");
+    assert!(crate::catalog::table::arity_fits(&command.spec, args.len()));
     command
 }
 

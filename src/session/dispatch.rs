@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::catalog::table::keys;
 use crate::command::args::Args;
-use crate::command::copy::key_elsewhere;
 use crate::command::spec::{Call, Failure, Run, flag};
-use crate::command::table::keys;
 use crate::config::settings::Settings;
 use crate::engine::unit::{Key, Unit};
 use crate::engine::{Begin, Intent};
+use crate::generic::copy::key_elsewhere;
 use crate::resp::write::{Output, Reply};
 use crate::types::{Durability, Lsn, Position};
 

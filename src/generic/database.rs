@@ -1,10 +1,9 @@
 //! Commands on whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 
+use crate::command::number::integer;
+use crate::command::row::{one_of, word};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::Unit;
-
-use super::number::integer;
-use super::row::{one_of, word};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -143,7 +142,7 @@ fn swapdb(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{extra_frame_bytes, run, unit};
+    use crate::command::testing::{extra_frame_bytes, run, unit};
 
     #[test]
     fn a_flush_empties_one_database_or_all() {

@@ -1,9 +1,9 @@
 //! COMMAND INFO of one row: flags, ACL categories, key specifications as a client sees them.
 
+use crate::command::spec::{BeginSearch, FindKeys, Group, KeySpec, Spec, flag, key_flag};
 use crate::resp::write::Reply;
 
 use super::introspect::Named;
-use super::spec::{BeginSearch, FindKeys, Group, KeySpec, Spec, flag, key_flag};
 
 /// Bits with their names, in the order of a reply.
 type FlagNames = &'static [(u32, &'static str)];
@@ -211,8 +211,8 @@ fn search(reply: &mut Reply<'_>, kind: &str, facts: &[(&str, i32)]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::keys_at;
     use super::*;
+    use crate::command::row::keys_at;
 
     #[test]
     fn neighbouring_keys_make_one_legacy_range() {

@@ -1,14 +1,14 @@
 //! Parts of strings: GETRANGE, SUBSTR, SETRANGE, APPEND.
 
+use crate::command::args::Args;
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{first_key, key_arg};
+use crate::command::spec::key_flag::{ACCESS, INSERT, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::NewString;
 use crate::limits::STRING_BYTES_MAX;
 
-use super::args::Args;
-use super::number::{integer, parse_integer};
-use super::row::{first_key, key_arg};
-use super::spec::key_flag::{ACCESS, INSERT, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{check_length, length_after_write, new_string, reply_range, string_of};
+use super::value::{check_length, length_after_write, new_string, reply_range, string_of};
 
 const VALUE: Arg = Arg::new("value", ArgKind::String);
 const GETRANGE: Spec = Spec {

@@ -1,16 +1,16 @@
 //! Single bits of strings: SETBIT, GETBIT, BITCOUNT, BITPOS.
 
+use crate::command::args::Args;
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{block, first_key, key_arg, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::NewString;
 use crate::limits::STRING_BYTES_MAX;
 use crate::value::string::StringRef;
 
-use super::args::Args;
-use super::number::{integer, parse_integer};
 use super::range::{clamp_range, is_reversed};
-use super::row::{block, first_key, key_arg, one_of, word};
-use super::spec::key_flag::{ACCESS, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{byte_at, length_after_write, string_of};
+use super::value::{byte_at, length_after_write, string_of};
 
 const OFFSET: Arg = Arg::new("offset", ArgKind::Integer);
 const START: Arg = Arg::new("start", ArgKind::Integer);

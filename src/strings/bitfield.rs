@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::command::args::Args;
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{block, first_key, key_arg, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE, VARIABLE_FLAGS};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::{Key, NewString, Unit};
 
-use super::args::Args;
 use super::bitmap::{BAD_OFFSET, check_bit_offset};
-use super::number::{integer, parse_integer};
-use super::row::{block, first_key, key_arg, one_of, word};
-use super::spec::key_flag::{ACCESS, RO, RW, UPDATE, VARIABLE_FLAGS};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{byte_at, length_after_write, string_of};
+use super::value::{byte_at, length_after_write, string_of};
 
 const ENCODING: Arg = Arg::new("encoding", ArgKind::String);
 const OFFSET: Arg = Arg::new("offset", ArgKind::Integer);

@@ -1,11 +1,11 @@
 //! COMMAND DOCS: the rows as documentation.
 
+use crate::command::args::Args;
+use crate::command::spec::{Arg, ArgKind, Group, Spec};
 use crate::resp::write::Reply;
 
-use super::args::Args;
 use super::describe::words;
 use super::introspect::{self, Named};
-use super::spec::{Arg, ArgKind, Group, Spec};
 
 /// Replies with the documentation of the commands named from argument 2 on, or of all. Unknown
 /// names are left out.

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::command::args::Args;
+use crate::command::spec::Failure;
 use crate::engine::unit::{Key, NewString, Unit, ValueRef, View};
 use crate::limits::{STRING_BYTES_MAX, STRING_PAGE_BYTES, VALUE_INLINE_BYTES_MAX};
 use crate::resp::write::{Reply, SHARED_BULK_BYTES_MIN};
 use crate::value::string::StringRef;
-
-use super::args::Args;
-use super::spec::Failure;
 
 /// Longest string that `OBJECT ENCODING` calls `embstr`, in bytes.
 const EMBEDDED_BYTES_MAX: usize = 44;

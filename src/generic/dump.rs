@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 
+use crate::command::args::Args;
+use crate::command::number::integer;
+use crate::command::row::{first_key, key_arg, word};
+use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::engine::unit::{NewString, ValueRef};
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::{self, Object, PayloadError};
-
-use super::args::Args;
-use super::number::integer;
-use super::row::{first_key, key_arg, word};
-use super::spec::key_flag::{ACCESS, OW, RO, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -162,7 +161,7 @@ fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{deadline, extra_frame_bytes, run, run_bytes, unit};
+    use crate::command::testing::{deadline, extra_frame_bytes, run, run_bytes, unit};
     use crate::engine::unit::Unit;
 
     /// `hello` as redis-server 7.0 dumps it.

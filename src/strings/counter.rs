@@ -1,14 +1,14 @@
 //! Strings that count: INCR and its relatives, INCRBYFLOAT.
 
+use crate::command::long_double::{Finite, LongDouble, TEXT_BYTES_MAX};
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{first_key, key_arg};
+use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Run, Spec, flag};
 use crate::engine::unit::NewString;
 use crate::value::string::StringRef;
 
-use super::long_double::{Finite, LongDouble, TEXT_BYTES_MAX};
-use super::number::{integer, parse_integer};
-use super::row::{first_key, key_arg};
-use super::spec::key_flag::{ACCESS, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Run, Spec, flag};
-use super::string_value::string_of;
+use super::value::string_of;
 
 const ROW: Spec = Spec {
     flags: flag::WRITE | flag::DENYOOM | flag::FAST,

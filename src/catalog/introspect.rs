@@ -4,15 +4,15 @@
 //! Everything is told from the rows alone; the caller says which, so that a server can put its
 //! session commands beside the data commands of [`super::table`].
 
+use crate::command::args::Args;
+use crate::command::glob;
+use crate::command::help::{HELP_SUMMARY, help, unknown_subcommand};
+use crate::command::row::one_of;
+use crate::command::spec::{Arg, ArgKind, Failure, Group, KeySpec, Spec, flag, key_flag};
 use crate::resp::write::Reply;
 
-use super::args::Args;
 use super::describe::{CATEGORIES, describe, in_category, key_flags};
 use super::docs;
-use super::glob;
-use super::help::{HELP_SUMMARY, help, unknown_subcommand};
-use super::row::one_of;
-use super::spec::{Arg, ArgKind, Failure, Group, KeySpec, Spec, flag, key_flag};
 use super::table;
 
 const NAMES: Arg = Arg::new("command-name", ArgKind::String).optional().multiple();
@@ -264,8 +264,8 @@ fn get_keys(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{failure_text, with_args};
     use super::*;
+    use crate::command::testing::{failure_text, with_args};
     use crate::resp::write::{Output, Protocol};
 
     /// The reply over all data commands and COMMAND itself, with CRLF as a blank.
