@@ -65,8 +65,22 @@ pub enum Group {
     Generic,
     /// `string`
     String,
+    /// `list`
+    List,
+    /// `hash`
+    Hash,
+    /// `set`
+    Set,
+    /// `sorted-set`
+    SortedSet,
     /// `bitmap`
     Bitmap,
+    /// `hyperloglog`
+    HyperLogLog,
+    /// `geo`
+    Geo,
+    /// `stream`
+    Stream,
     /// `connection`
     Connection,
     /// `server`
