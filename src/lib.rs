@@ -26,11 +26,15 @@ pub mod engine;
 #[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
+pub mod catalog;
+#[cfg(feature = "server")]
 pub mod command;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
 pub mod debug;
+#[cfg(feature = "server")]
+pub mod generic;
 #[cfg(feature = "server")]
 pub mod info;
 #[cfg(feature = "server")]
@@ -41,3 +45,5 @@ pub mod report;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod session;
+#[cfg(feature = "server")]
+pub mod strings;

@@ -28,6 +28,9 @@ const LAYERS: &[&[&str]] = &[
     &["log", "snapshot"],
     &["engine"],
     &["command"],
+    // The families of commands on keys; none knows another.
+    &["generic", "strings"],
+    &["catalog"],
     &["config"],
     &["session"],
     &["info"],
@@ -420,6 +423,8 @@ mod bad_samples {
         let path = "fn f() -> crate::command::spec::Spec {}\n";
         assert_eq!(lines_of(imports_point_down, "src/engine/unit.rs", path), [1]);
         assert_eq!(lines_of(imports_point_down, "src/engine/unit.rs", "// crate::server\n"), []);
+        let sibling = "use crate::command::args::Args;\nuse crate::generic::object::encoding;\n";
+        assert_eq!(lines_of(imports_point_down, "src/strings/set.rs", sibling), [2]);
         assert_eq!(lines_of(imports_point_down, "src/unknown/mod.rs", ""), [1]);
     }
 

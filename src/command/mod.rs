@@ -1,33 +1,13 @@
-//! The commands on keys: a table row and a function each. Knows the engine's units and replies, no
-//! socket.
+//! What every command on keys is made of: its row, its arguments, its replies' common words. Which
+//! commands there are is told by the families above; [`crate::catalog`] puts them together.
 
 pub mod args;
-pub mod bitfield;
-pub mod bitmap;
-pub mod bitop;
-pub mod copy;
-pub mod counter;
-pub mod database;
-pub mod describe;
-pub mod docs;
-pub mod dump;
-pub mod effect;
-pub mod expire;
 pub mod expire_time;
 pub mod glob;
-pub mod introspect;
-pub mod keys;
-pub mod lcs;
+pub mod help;
 pub mod long_double;
 pub mod number;
-pub mod object;
-pub mod range;
 pub mod row;
-pub mod scan;
 pub mod spec;
-pub mod string_get;
-pub mod string_set;
-pub mod string_value;
-pub mod table;
 #[cfg(test)]
 pub mod testing;

@@ -54,8 +54,6 @@ pub mod flag {
     pub const FREES: u32 = 1 << 20;
     /// Firn: writes a value made of other keys' values; their size bounds its frame.
     pub const COPIES: u32 = 1 << 22;
-    /// Firn: its frame may be longer than its request (`effect::extra_bytes` bounds it).
-    pub const EXPANDS: u32 = 1 << 24;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }
@@ -67,8 +65,22 @@ pub enum Group {
     Generic,
     /// `string`
     String,
+    /// `list`
+    List,
+    /// `hash`
+    Hash,
+    /// `set`
+    Set,
+    /// `sorted-set`
+    SortedSet,
     /// `bitmap`
     Bitmap,
+    /// `hyperloglog`
+    HyperLogLog,
+    /// `geo`
+    Geo,
+    /// `stream`
+    Stream,
     /// `connection`
     Connection,
     /// `server`
@@ -244,7 +256,19 @@ pub struct Spec {
     pub history: &'static [(&'static str, &'static str)],
     /// Rows of subcommands, for containers.
     pub subcommands: &'static [Spec],
+    /// For a command whose frame may be longer than its request; see [`Spec::extra_frame_bytes`].
+    pub extra_bytes: Option<ExtraBytes>,
+    /// For a command that may make a value longer than what it logs; see
+    /// [`Spec::value_bytes_after`].
+    pub length_after: Option<LengthAfter>,
 }
+
+/// From the arguments of a call and the number of databases to bytes of its frame.
+pub type ExtraBytes = fn(args: &Args<'_>, databases: u32) -> u64;
+
+/// From the arguments of a call, the length of a value before it and a bound of its frame, in
+/// bytes, to the length of the value after it.
+pub type LengthAfter = fn(args: &Args<'_>, before: u64, frame_bytes: u64) -> u64;
 
 impl Spec {
     /// An empty row to override with struct update syntax.
@@ -263,7 +287,25 @@ impl Spec {
         deprecated: None,
         history: &[],
         subcommands: &[],
+        extra_bytes: None,
+        length_after: None,
     };
+
+    /// A bound of the bytes that the frame of a call has beyond those of its request, on a server
+    /// with so many databases. The log's room is reserved by it before anything changes (D6).
+    #[inline]
+    pub fn extra_frame_bytes(&self, args: &Args<'_>, databases: u32) -> u64 {
+        self.extra_bytes.map_or(0, |extra_bytes| extra_bytes(args, databases))
+    }
+
+    /// A bound of the length of a value after a call that does not copy other values, when it had
+    /// at most `before` bytes and the frame of the call has at most `frame_bytes`.
+    pub fn value_bytes_after(&self, args: &Args<'_>, before: u64, frame_bytes: u64) -> u64 {
+        match self.length_after {
+            Some(length_after) => length_after(args, before, frame_bytes),
+            None => before.max(frame_bytes),
+        }
+    }
 }
 
 /// What a data command is handed.
@@ -311,4 +353,19 @@ pub struct Command {
     pub spec: Spec,
     /// The function.
     pub run: Run,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::with_args;
+    use super::Spec;
+
+    #[test]
+    fn a_value_is_no_longer_than_what_is_logged_of_it() {
+        let after = |before| {
+            with_args(&["SET", "a", "abc"], |args| Spec::EMPTY.value_bytes_after(args, before, 300))
+        };
+        assert_eq!(after(7), 300);
+        assert_eq!(after(400), 400);
+    }
 }

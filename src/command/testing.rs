@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::resp::write::{Output, Protocol, Reply};
 
 use super::args::Args;
-use super::spec::{Call, Failure};
+use super::spec::{Call, Command, Failure};
 
 /// The wall time of [`unit`], in milliseconds.
 const NOW_MS: u64 = 1_600_000_000_000;
@@ -59,8 +59,7 @@ pub fn run_bytes<A: AsRef<[u8]>>(unit: &mut Unit<'_>, args: &[A]) -> Vec<u8> {
 }
 
 fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
-    let command = super::table::lookup(args.get(0)).expect("a command of the table");
-    assert!(super::table::arity_fits(&command.spec, args.len()));
+    let command = row_of(args);
     let mut output = Output::default();
     let mark = output.mark();
     let outcome = (command.run)(&mut Call {
@@ -74,6 +73,23 @@ fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
         Reply::new(&mut output, Protocol::Resp2).error(failure_text(&failure));
     }
     output.pieces(0).flatten().copied().collect()
+}
+
+/// What [`super::spec::Spec::extra_frame_bytes`] says of a call.
+pub fn extra_frame_bytes<A: AsRef<[u8]>>(args: &[A], databases: u32) -> u64 {
+    with_args(args, |args| row_of(args).spec.extra_frame_bytes(args, databases))
+}
+
+/// What [`super::spec::Spec::value_bytes_after`] says of a call.
+pub fn value_bytes_after<A: AsRef<[u8]>>(args: &[A], before: u64, frame_bytes: u64) -> u64 {
+    with_args(args, |args| row_of(args).spec.value_bytes_after(args, before, frame_bytes))
+}
+
+/// The row of a call, whose arity is checked.
+fn row_of(args: &Args<'_>) -> &'static Command {
+    let command = crate::catalog::table::lookup(args.get(0)).expect("a command of the table");
+    assert!(crate::catalog::table::arity_fits(&command.spec, args.len()));
+    command
 }
 
 /// The deadline of a live key of database 0.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::command::object::{encoding, references};
 use crate::command::spec::Failure;
 use crate::engine::unit::{Key, ValueRef, View};
 use crate::engine::{Engine, Intent};
+use crate::generic::object::{encoding, references};
 use crate::info::server::lru_clock;
 use crate::rdb::payload::encode_string;
 use crate::resp::write::{Output, Protocol, Reply};

@@ -1,6 +1,6 @@
 //! COMMAND over all rows, those on data and those on sessions.
 
-use crate::command::introspect::{self, COMMAND};
+use crate::catalog::introspect::{self, COMMAND};
 use crate::command::spec::{Failure, Spec};
 use crate::session::call::SessionCall;
 use crate::session::table::SessionCommand;

@@ -1,7 +1,7 @@
 //! LATENCY: events that took long, and how long commands take.
 
 use crate::admin::{command, container, failure, help};
-use crate::command::introspect::HELP_SUMMARY;
+use crate::command::help::HELP_SUMMARY;
 use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::session::call::{SessionCall, SessionRun};
 use crate::session::table::{Row, SessionCommand, specs};

@@ -1,7 +1,7 @@
 //! MEMORY: what takes how much.
 
 use crate::admin::{command, container, help, integer};
-use crate::command::introspect::HELP_SUMMARY;
+use crate::command::help::HELP_SUMMARY;
 use crate::command::row::{key_arg, keys_at};
 use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag, key_flag};
 use crate::engine::unit::Unit;

@@ -1,7 +1,7 @@
 //! SLOWLOG: the last commands that were slow.
 
 use crate::admin::{command, container, help, integer};
-use crate::command::introspect::HELP_SUMMARY;
+use crate::command::help::HELP_SUMMARY;
 use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::session::call::{SessionCall, SessionRun};
 use crate::session::slowlog::SlowEntry;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::catalog::table::keys;
 use crate::command::args::Args;
-use crate::command::copy::key_elsewhere;
-use crate::command::effect;
 use crate::command::spec::{Call, Failure, Run, flag};
-use crate::command::table::keys;
 use crate::config::settings::Settings;
 use crate::engine::unit::{Key, Unit};
 use crate::engine::{Begin, Intent};
+use crate::generic::copy::key_elsewhere;
 use crate::resp::write::{Output, Reply};
 use crate::types::{Durability, Lsn, Position};
 
@@ -224,10 +223,7 @@ impl<'d> Dispatcher<'d> {
     /// of keys past their deadline, which the engine adds.
     #[inline]
     pub fn frame_bytes(&self, row: &Row, args: &Args<'_>, request_bytes: usize) -> u64 {
-        let extra = match row.has(flag::EXPANDS) {
-            true => effect::extra_bytes(args, self.settings.databases),
-            false => 0,
-        };
+        let extra = row.spec.extra_frame_bytes(args, self.settings.databases);
         let arguments = FRAME_BYTES_PER_ARGUMENT * args.len() as u64 + request_bytes as u64;
         FRAME_BYTES_BASE + arguments + extra
     }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use crate::command::args::Args;
-use crate::command::effect;
 use crate::command::spec::flag;
 use crate::engine::unit::Key;
 use crate::resp::parse::parse_integer;
@@ -113,7 +112,8 @@ impl<'k> ExecKeys<'k> {
             for key in keys {
                 let len = lengths.entry((key.db, key.bytes)).or_insert_with(|| stands(key));
                 if !step.row.has(flag::COPIES) {
-                    *len = effect::length_after(&args(step.index), *len, step.frame_bytes);
+                    let args = args(step.index);
+                    *len = step.row.spec.value_bytes_after(&args, *len, step.frame_bytes);
                 }
                 longest = longest.max(*len);
             }

@@ -1,8 +1,8 @@
 //! The one table of commands that clients may call: data commands and session commands, by name.
 
+use crate::catalog::table::{self as data, NameIndex};
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, Run, Spec, flag};
-use crate::command::table::{self as data, NameIndex};
 
 use super::call::SessionRun;
 

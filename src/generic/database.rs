@@ -1,10 +1,9 @@
 //! Commands on whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 
+use crate::command::number::integer;
+use crate::command::row::{one_of, word};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::Unit;
-
-use super::number::integer;
-use super::row::{one_of, word};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -33,9 +32,9 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "flushall",
-            flags: SPEC_OF_FLUSH.flags | flag::EXPANDS,
             complexity: "O(N), N being the number of databases; space is freed in the background.",
             summary: "Empties all databases.",
+            extra_bytes: Some(|_, databases| u64::from(databases) * FLUSHED_DATABASE_BYTES),
             ..SPEC_OF_FLUSH
         },
         run: flushall,
@@ -56,6 +55,9 @@ pub const COMMANDS: &[Command] = &[
         run: swapdb,
     },
 ];
+
+/// Most bytes that a database takes in the record of a flush: two numbers of 32 bits.
+const FLUSHED_DATABASE_BYTES: u64 = 10;
 
 /// What both flushes have in common.
 const SPEC_OF_FLUSH: Spec = Spec {
@@ -140,7 +142,7 @@ fn swapdb(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{run, unit};
+    use crate::command::testing::{extra_frame_bytes, run, unit};
 
     #[test]
     fn a_flush_empties_one_database_or_all() {
@@ -180,5 +182,10 @@ mod tests {
         for (args, reply) in cases {
             assert_eq!(run(&mut unit(), &args), reply, "{args:?}");
         }
+    }
+    #[test]
+    fn a_flush_of_all_logs_every_database() {
+        assert_eq!(extra_frame_bytes(&["FLUSHALL"], 65_536), 655_360);
+        assert_eq!(extra_frame_bytes(&["FLUSHDB"], 65_536), 0);
     }
 }

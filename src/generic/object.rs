@@ -1,13 +1,12 @@
 //! OBJECT: what is known about a key's value beside its contents.
 
+use crate::command::help::{HELP_SUMMARY, help, unknown_subcommand};
+use crate::command::number::parse_integer;
+use crate::command::row::{key_arg, keys_at};
+use crate::command::spec::key_flag::RO;
+use crate::command::spec::{Call, Command, Failure, Spec, flag};
 use crate::engine::unit::{ValueRef, View};
 use crate::value::string::StringRef;
-
-use super::introspect::{HELP_SUMMARY, help, unknown_subcommand};
-use super::number::parse_integer;
-use super::row::{key_arg, keys_at};
-use super::spec::key_flag::RO;
-use super::spec::{Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[Command {
@@ -168,7 +167,7 @@ pub fn references(value: ValueRef<'_>) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{run, unit};
+    use crate::command::testing::{run, unit};
 
     #[test]
     fn encodings_are_those_of_redis() {

@@ -1,15 +1,15 @@
 //! Storing whole strings: SET and its older relatives.
 
+use crate::command::expire_time::{
+    Condition, Expiry, OptionForm, StringOptions, TimeUnit, deadline_ms, parse_options,
+};
+use crate::command::row::{block, first_key, key_arg, keys_at, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, INSERT, OW, RW, UPDATE, VARIABLE_FLAGS};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::Key;
 use crate::format::record::DeleteReason;
 
-use super::expire_time::{
-    Condition, Expiry, OptionForm, StringOptions, TimeUnit, deadline_ms, parse_options,
-};
-use super::row::{block, first_key, key_arg, keys_at, one_of, word};
-use super::spec::key_flag::{ACCESS, INSERT, OW, RW, UPDATE, VARIABLE_FLAGS};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{new_string, reply_string, string_of};
+use super::value::{new_string, reply_string, string_of};
 
 const VALUE: Arg = Arg::new("value", ArgKind::String);
 const DATA: Arg = block("data", &[key_arg(), VALUE]).multiple();

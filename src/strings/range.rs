@@ -1,12 +1,14 @@
 //! Parts of strings: GETRANGE, SUBSTR, SETRANGE, APPEND.
 
+use crate::command::args::Args;
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{first_key, key_arg};
+use crate::command::spec::key_flag::{ACCESS, INSERT, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::NewString;
+use crate::limits::STRING_BYTES_MAX;
 
-use super::number::integer;
-use super::row::{first_key, key_arg};
-use super::spec::key_flag::{ACCESS, INSERT, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{check_length, new_string, reply_range, string_of};
+use super::value::{check_length, length_after_write, new_string, reply_range, string_of};
 
 const VALUE: Arg = Arg::new("value", ArgKind::String);
 const GETRANGE: Spec = Spec {
@@ -46,6 +48,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: "O(M), M being the length of the value.",
             summary: "Overwrites a string from an offset on; zeros fill a gap.",
             args: &[key_arg(), Arg::new("offset", ArgKind::Integer), VALUE],
+            length_after: Some(length_after_setrange),
             ..Spec::EMPTY
         },
         run: setrange,
@@ -61,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: "O(M), M being the length of the value.",
             summary: "Adds bytes to the end of a string, or stores them under a new key.",
             args: &[key_arg(), VALUE],
+            length_after: Some(length_after_append),
             ..Spec::EMPTY
         },
         run: append,
@@ -124,6 +128,12 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+fn length_after_setrange(args: &Args<'_>, before: u64, _frame_bytes: u64) -> u64 {
+    let offset = parse_integer(args.get(2)).and_then(|offset| u64::try_from(offset).ok());
+    let end = offset.map(|offset| offset.saturating_add(args.get(3).len() as u64));
+    length_after_write(before, end)
+}
+
 fn append(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let added = call.args.get(2).len() as u64;
     let key = call.unit.key(call.db, call.args.get(1));
@@ -143,10 +153,14 @@ fn append(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+fn length_after_append(args: &Args<'_>, before: u64, _frame_bytes: u64) -> u64 {
+    before.max((before + args.get(2).len() as u64).min(STRING_BYTES_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::testing::{deadline, run, unit};
+    use crate::command::testing::{deadline, run, unit, value_bytes_after};
     use proptest::prelude::*;
 
     #[test]
@@ -214,6 +228,29 @@ mod tests {
         assert_eq!(run(unit, &["GET", "k"]), "$4 abcd");
         assert_eq!(run(unit, &["APPEND", "empty", ""]), ":0");
         assert_eq!(run(unit, &["GET", "empty"]), "$0");
+    }
+
+    #[test]
+    fn a_write_at_an_offset_reaches_as_far_as_it_says() {
+        let cases: [(&[&str], u64); 6] = [
+            (&["SETRANGE", "a", "1000", "abc"], 1003),
+            (&["setrange", "a", "2", "abc"], 7),
+            (&["SETRANGE", "a", "536870911", "x"], 512 << 20),
+            (&["SETRANGE", "a", "536870912", "x"], 7),
+            (&["SETRANGE", "a", "9223372036854775807", "x"], 7),
+            (&["SETRANGE", "a", "-1", "x"], 7),
+        ];
+        for (args, expected) in cases {
+            assert_eq!(value_bytes_after(args, 7, 300), expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn appending_ends_at_the_limit() {
+        let after = |before| value_bytes_after(&["APPEND", "a", "abc"], before, 9);
+        assert_eq!(after(7), 10);
+        assert_eq!(after((512 << 20) - 1), 512 << 20);
+        assert_eq!(after(600 << 20), 600 << 20);
     }
 
     proptest! {

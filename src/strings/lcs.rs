@@ -5,14 +5,14 @@
 //! each pair of bytes remembers that, so the table takes a 32nd of Redis's; lengths alone need one
 //! row.
 
+use crate::command::args::Args;
+use crate::command::number::integer;
+use crate::command::row::{keys_at, named_key, word};
+use crate::command::spec::key_flag::{ACCESS, RO};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::limits::STRING_BYTES_MAX;
 
-use super::args::Args;
-use super::number::integer;
-use super::row::{keys_at, named_key, word};
-use super::spec::key_flag::{ACCESS, RO};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::string_of;
+use super::value::string_of;
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[Command {

@@ -5,26 +5,27 @@
 
 use std::sync::OnceLock;
 
-use super::args::Args;
-use super::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
+use crate::command::args::Args;
+use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
+use crate::{generic, strings};
 
-/// The rows of all families.
+/// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
-    super::bitfield::COMMANDS,
-    super::bitmap::COMMANDS,
-    super::bitop::COMMANDS,
-    super::copy::COMMANDS,
-    super::counter::COMMANDS,
-    super::database::COMMANDS,
-    super::dump::COMMANDS,
-    super::expire::COMMANDS,
-    super::keys::COMMANDS,
-    super::lcs::COMMANDS,
-    super::object::COMMANDS,
-    super::range::COMMANDS,
-    super::scan::COMMANDS,
-    super::string_get::COMMANDS,
-    super::string_set::COMMANDS,
+    generic::copy::COMMANDS,
+    generic::database::COMMANDS,
+    generic::dump::COMMANDS,
+    generic::expire::COMMANDS,
+    generic::keys::COMMANDS,
+    generic::object::COMMANDS,
+    generic::scan::COMMANDS,
+    strings::bitfield::COMMANDS,
+    strings::bitmap::COMMANDS,
+    strings::bitop::COMMANDS,
+    strings::counter::COMMANDS,
+    strings::get::COMMANDS,
+    strings::lcs::COMMANDS,
+    strings::range::COMMANDS,
+    strings::set::COMMANDS,
 ];
 
 /// All data commands, in the order of their families.
@@ -203,9 +204,9 @@ fn flags_of_call(spec: &Spec, key_spec: &KeySpec, args: &Args<'_>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::introspect::COMMAND;
-    use super::super::spec::{Arg, ArgKind, flag};
-    use super::super::testing::with_args;
     use super::*;
+    use crate::command::spec::{Arg, ArgKind, flag};
+    use crate::command::testing::with_args;
 
     /// All rows, those of subcommands too.
     fn rows() -> impl Iterator<Item = &'static Spec> {

@@ -3,12 +3,11 @@
 //! They run off the worker and read the keyspace page by page, with no partition locked between
 //! pages.
 
+use crate::command::args::Args;
+use crate::command::glob;
+use crate::command::number::integer;
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::error::Error;
-
-use super::args::Args;
-use super::glob;
-use super::number::integer;
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -169,7 +168,7 @@ fn random_key(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{run, unit};
+    use crate::command::testing::{run, unit};
     use crate::engine::unit::Unit;
 
     fn filled() -> Unit<'static> {

@@ -1,16 +1,16 @@
 //! Single bits of strings: SETBIT, GETBIT, BITCOUNT, BITPOS.
 
+use crate::command::args::Args;
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{block, first_key, key_arg, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::NewString;
 use crate::limits::STRING_BYTES_MAX;
 use crate::value::string::StringRef;
 
-use super::args::Args;
-use super::number::{integer, parse_integer};
 use super::range::{clamp_range, is_reversed};
-use super::row::{block, first_key, key_arg, one_of, word};
-use super::spec::key_flag::{ACCESS, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{byte_at, string_of};
+use super::value::{byte_at, length_after_write, string_of};
 
 const OFFSET: Arg = Arg::new("offset", ArgKind::Integer);
 const START: Arg = Arg::new("start", ArgKind::Integer);
@@ -31,6 +31,7 @@ pub const COMMANDS: &[Command] = &[
             since: "2.2.0",
             summary: "Sets or clears one bit of a string, which grows to hold it.",
             args: &[key_arg(), OFFSET, Arg::new("value", ArgKind::Integer)],
+            length_after: Some(length_after_setbit),
             ..Spec::EMPTY
         },
         run: setbit,
@@ -97,11 +98,13 @@ pub fn check_bit_offset(offset: i64) -> Result<u64, Failure> {
 }
 
 /// The bit that an argument names, within the longest string.
-///
-/// # Errors
-/// When it is no integer or out of range.
-pub fn bit_offset(text: &[u8]) -> Result<u64, Failure> {
+fn bit_offset(text: &[u8]) -> Result<u64, Failure> {
     check_bit_offset(parse_integer(text).ok_or(BAD_OFFSET)?)
+}
+
+fn length_after_setbit(args: &Args<'_>, before: u64, _frame_bytes: u64) -> u64 {
+    let end = bit_offset(args.get(2)).ok().map(|offset| (offset >> 3) + 1);
+    length_after_write(before, end)
 }
 
 fn setbit(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
@@ -282,7 +285,7 @@ fn first_other_byte(bytes: &[u8], byte: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::testing::{run, unit};
+    use crate::command::testing::{run, unit, value_bytes_after};
     use crate::limits::STRING_PAGE_BYTES;
     use crate::value::string::PagedString;
     use bytes::Bytes;
@@ -290,6 +293,15 @@ mod tests {
 
     fn bit_of(bytes: &[u8], at: u64) -> bool {
         bytes[(at >> 3) as usize] >> (7 - (at & 7)) & 1 == 1
+    }
+
+    #[test]
+    fn a_bit_reaches_as_far_as_its_offset() {
+        let after = |offset| value_bytes_after(&["SETBIT", "a", offset, "1"], 7, 300);
+        assert_eq!(after("4294967295"), 512 << 20);
+        assert_eq!(after("4294967296"), 7);
+        assert_eq!(after("55"), 7);
+        assert_eq!(after("56"), 8);
     }
 
     #[test]

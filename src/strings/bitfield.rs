@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::command::args::Args;
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{block, first_key, key_arg, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE, VARIABLE_FLAGS};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::{Key, NewString, Unit};
 
-use super::args::Args;
 use super::bitmap::{BAD_OFFSET, check_bit_offset};
-use super::number::{integer, parse_integer};
-use super::row::{block, first_key, key_arg, one_of, word};
-use super::spec::key_flag::{ACCESS, RO, RW, UPDATE, VARIABLE_FLAGS};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{byte_at, string_of};
+use super::value::{byte_at, length_after_write, string_of};
 
 const ENCODING: Arg = Arg::new("encoding", ArgKind::String);
 const OFFSET: Arg = Arg::new("offset", ArgKind::Integer);
@@ -50,6 +50,7 @@ pub const COMMANDS: &[Command] = &[
                 key_arg(),
                 one_of("operation", &[GET_BLOCK, WRITE_BLOCK]).optional().multiple(),
             ],
+            length_after: Some(length_after),
             ..Spec::EMPTY
         },
         run: bitfield,
@@ -215,12 +216,10 @@ fn parse_operations(args: &Args<'_>) -> Result<Vec<Operation>, Failure> {
     Ok(operations)
 }
 
-/// Where a call of BITFIELD may write to at most: the end of its last integer that is not just
-/// read, in bytes. None when its arguments are wrong.
-pub fn end_of(args: &Args<'_>) -> Option<u64> {
-    let operations = parse_operations(args).ok()?;
+fn length_after(args: &Args<'_>, before: u64, _frame_bytes: u64) -> u64 {
+    let operations = parse_operations(args).unwrap_or_default();
     let writes = operations.iter().filter(|operation| operation.action != Action::Get);
-    Some(writes.map(|operation| operation.last_byte() + 1).max().unwrap_or(0))
+    length_after_write(before, writes.map(|operation| operation.last_byte() + 1).max())
 }
 
 fn bitfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
@@ -363,8 +362,20 @@ fn read_field(unit: &mut Unit<'_>, key: &Key<'_>, written: &Written, field: &Ope
 
 #[cfg(test)]
 mod tests {
-    use crate::command::testing::{deadline, run, run_bytes, unit};
+    use crate::command::testing::{deadline, run, run_bytes, unit, value_bytes_after};
     use proptest::prelude::*;
+
+    #[test]
+    fn writes_reach_to_their_last_integer() {
+        let cases: [(&[&str], u64); 3] = [
+            (&["BITFIELD", "a", "SET", "u8", "#99", "1", "GET", "u8", "0"], 100),
+            (&["BITFIELD", "a", "INCRBY", "i64", "7992", "-1"], 1007),
+            (&["BITFIELD", "a", "SET", "u99", "9", "1"], 7),
+        ];
+        for (args, expected) in cases {
+            assert_eq!(value_bytes_after(args, 7, 300), expected, "{args:?}");
+        }
+    }
 
     #[test]
     fn fields_are_read_and_written_in_turn() {

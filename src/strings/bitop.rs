@@ -1,12 +1,12 @@
 //! BITOP: whole strings combined bit by bit.
 
+use crate::command::row::{keys_at, named_key, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
+use crate::command::spec::{Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::Key;
 use crate::format::record::DeleteReason;
 
-use super::row::{keys_at, named_key, one_of, word};
-use super::spec::key_flag::{ACCESS, OW, RO, UPDATE};
-use super::spec::{Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{put_raw, string_of};
+use super::value::{put_raw, string_of};
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[Command {

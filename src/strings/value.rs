@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::command::args::Args;
+use crate::command::spec::Failure;
 use crate::engine::unit::{Key, NewString, Unit, ValueRef, View};
 use crate::limits::{STRING_BYTES_MAX, STRING_PAGE_BYTES, VALUE_INLINE_BYTES_MAX};
 use crate::resp::write::{Reply, SHARED_BULK_BYTES_MIN};
 use crate::value::string::StringRef;
-
-use super::args::Args;
-use super::spec::Failure;
 
 /// Longest string that `OBJECT ENCODING` calls `embstr`, in bytes.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -48,6 +47,12 @@ pub fn check_length(len: u64) -> Result<(), Failure> {
         return Err(Failure::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)"));
     }
     Ok(())
+}
+
+/// A bound of the length of a string that had at most `before` bytes, after a call that writes up
+/// to `end` or, with wrong arguments, nowhere. What would end beyond the limit is refused.
+pub fn length_after_write(before: u64, end: Option<u64>) -> u64 {
+    before.max(end.filter(|&end| end <= STRING_BYTES_MAX).unwrap_or(0))
 }
 
 /// Replies with a whole string.

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 
+use crate::command::args::Args;
+use crate::command::number::integer;
+use crate::command::row::{first_key, key_arg, word};
+use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::engine::unit::{NewString, ValueRef};
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::{self, Object, PayloadError};
-
-use super::args::Args;
-use super::number::integer;
-use super::row::{first_key, key_arg, word};
-use super::spec::key_flag::{ACCESS, OW, RO, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -34,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "restore",
             arity: -4,
-            flags: flag::WRITE | flag::DENYOOM | flag::EXPANDS,
+            flags: flag::WRITE | flag::DENYOOM,
             acl: &["keyspace", "dangerous"],
             keys: &[first_key(OW | UPDATE)],
             since: "2.6.0",
@@ -54,6 +53,7 @@ pub const COMMANDS: &[Command] = &[
                 ("5.0.0", "Takes `ABSTTL`."),
                 ("5.0.0", "Takes `IDLETIME` and `FREQ`."),
             ],
+            extra_bytes: Some(|args, _| payload::string_bytes(args.get(3))),
             ..Spec::EMPTY
         },
         run: restore,
@@ -161,7 +161,7 @@ fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{deadline, run, run_bytes, unit};
+    use crate::command::testing::{deadline, extra_frame_bytes, run, run_bytes, unit};
     use crate::engine::unit::Unit;
 
     /// `hello` as redis-server 7.0 dumps it.
@@ -236,6 +236,14 @@ mod tests {
         assert_eq!(restore(&mut unit, b"foo", "x", &[]), busy);
         assert_eq!(restore(&mut unit, b"foo", "0", &["REPLACE"]), wrong);
         assert_eq!(run(&mut unit, &["GET", "a"]), "$1 1");
+    }
+
+    #[test]
+    fn a_compressed_payload_is_logged_at_its_full_length() {
+        // Twenty bytes, which say that they unpack to a thousand.
+        let payload = [&b"\x00\xc3\x14\x43\xe8"[..], &[0; 20]].concat();
+        let call: [&[u8]; 4] = [b"RESTORE", b"a", b"0", &payload];
+        assert_eq!(extra_frame_bytes(&call, 16), 1000);
     }
 
     #[test]

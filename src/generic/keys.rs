@@ -1,12 +1,11 @@
 //! Commands that look at keys and not into values: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME,
 //! RENAMENX.
 
+use crate::command::row::{first_key, key_arg, keys_at, named_key};
+use crate::command::spec::key_flag::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE};
+use crate::command::spec::{Call, Command, Failure, Spec, flag};
 use crate::engine::unit::{Key, ValueRef};
 use crate::format::record::DeleteReason;
-
-use super::row::{first_key, key_arg, keys_at, named_key};
-use super::spec::key_flag::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE};
-use super::spec::{Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -173,7 +172,7 @@ fn renamenx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{deadline, run, unit};
+    use crate::command::testing::{deadline, run, unit};
 
     #[test]
     fn repeated_keys_are_deleted_once_and_counted_each_time_elsewhere() {

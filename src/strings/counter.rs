@@ -1,14 +1,14 @@
 //! Strings that count: INCR and its relatives, INCRBYFLOAT.
 
+use crate::command::long_double::{Finite, LongDouble, TEXT_BYTES_MAX};
+use crate::command::number::{integer, parse_integer};
+use crate::command::row::{first_key, key_arg};
+use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Run, Spec, flag};
 use crate::engine::unit::NewString;
 use crate::value::string::StringRef;
 
-use super::long_double::{Finite, LongDouble};
-use super::number::{integer, parse_integer};
-use super::row::{first_key, key_arg};
-use super::spec::key_flag::{ACCESS, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Run, Spec, flag};
-use super::string_value::string_of;
+use super::value::string_of;
 
 const ROW: Spec = Spec {
     flags: flag::WRITE | flag::DENYOOM | flag::FAST,
@@ -66,11 +66,11 @@ pub const COMMANDS: &[Command] = &[
     command(
         Spec {
             name: "incrbyfloat",
-            flags: ROW.flags | flag::EXPANDS,
             arity: 3,
             since: "2.6.0",
             summary: "Adds a fraction to the number in a string; a missing key counts as 0.",
             args: &[key_arg(), Arg::new("increment", ArgKind::Double)],
+            extra_bytes: Some(|_, _| TEXT_BYTES_MAX as u64),
             ..ROW
         },
         incrbyfloat,
@@ -139,7 +139,7 @@ fn float_of(value: StringRef<'_>) -> Result<LongDouble, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use crate::command::testing::{deadline, run, unit};
+    use crate::command::testing::{deadline, extra_frame_bytes, run, unit};
 
     const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
     const OVERFLOW: &str = "-ERR increment or decrement would overflow";
@@ -198,5 +198,10 @@ mod tests {
         let error = "-ERR increment would produce NaN or Infinity";
         assert_eq!(run(unit, &["INCRBYFLOAT", "k", "inf"]), error);
         assert_eq!(run(unit, &["GET", "k"]), "$4 3200");
+    }
+    #[test]
+    fn a_float_may_have_thousands_of_digits() {
+        let extra = extra_frame_bytes(&["INCRBYFLOAT", "a", "1e4932"], 16);
+        assert!(extra >= 4933, "{extra}");
     }
 }

@@ -1,9 +1,9 @@
 //! COMMAND INFO of one row: flags, ACL categories, key specifications as a client sees them.
 
+use crate::command::spec::{BeginSearch, FindKeys, Group, KeySpec, Spec, flag, key_flag};
 use crate::resp::write::Reply;
 
 use super::introspect::Named;
-use super::spec::{BeginSearch, FindKeys, Group, KeySpec, Spec, flag, key_flag};
 
 /// Bits with their names, in the order of a reply.
 type FlagNames = &'static [(u32, &'static str)];
@@ -102,7 +102,14 @@ pub fn in_category(spec: &Spec, category: &str) -> bool {
     };
     let by_group = match spec.group {
         Group::String => category == "string",
+        Group::List => category == "list",
+        Group::Hash => category == "hash",
+        Group::Set => category == "set",
+        Group::SortedSet => category == "sortedset",
         Group::Bitmap => category == "bitmap",
+        Group::HyperLogLog => category == "hyperloglog",
+        Group::Geo => category == "geo",
+        Group::Stream => category == "stream",
         Group::Connection => category == "connection",
         Group::Transactions => category == "transaction",
         Group::Generic | Group::Server => false,
@@ -211,8 +218,8 @@ fn search(reply: &mut Reply<'_>, kind: &str, facts: &[(&str, i32)]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::keys_at;
     use super::*;
+    use crate::command::row::keys_at;
 
     #[test]
     fn neighbouring_keys_make_one_legacy_range() {
@@ -243,5 +250,17 @@ mod tests {
         assert_eq!(of(&admin), expected);
         let container = Spec { subcommands: &[Spec::EMPTY], flags: 0, acl: &[], ..admin };
         assert_eq!(of(&container), ["slow"]);
+        let groups = [
+            (Group::List, "list"),
+            (Group::Hash, "hash"),
+            (Group::Set, "set"),
+            (Group::SortedSet, "sortedset"),
+            (Group::HyperLogLog, "hyperloglog"),
+            (Group::Geo, "geo"),
+            (Group::Stream, "stream"),
+        ];
+        for (group, category) in groups {
+            assert_eq!(of(&Spec { group, ..Spec::EMPTY }), [category, "slow"]);
+        }
     }
 }

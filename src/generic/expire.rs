@@ -2,14 +2,13 @@
 //!
 //! A deadline is kept in absolute Unix milliseconds; one that has passed deletes the key at once.
 
+use crate::command::args::Args;
+use crate::command::expire_time::{TimeUnit, absolute_ms, invalid_expire_time};
+use crate::command::number::integer;
+use crate::command::row::{first_key, key_arg, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::format::record::DeleteReason;
-
-use super::args::Args;
-use super::expire_time::{TimeUnit, absolute_ms, invalid_expire_time};
-use super::number::integer;
-use super::row::{first_key, key_arg, one_of, word};
-use super::spec::key_flag::{ACCESS, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -263,7 +262,7 @@ fn persist(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{deadline, run, unit};
+    use crate::command::testing::{deadline, run, unit};
 
     const NOW_MS: u64 = 1_600_000_000_000;
 

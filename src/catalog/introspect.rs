@@ -4,18 +4,16 @@
 //! Everything is told from the rows alone; the caller says which, so that a server can put its
 //! session commands beside the data commands of [`super::table`].
 
+use crate::command::args::Args;
+use crate::command::glob;
+use crate::command::help::{HELP_SUMMARY, help, unknown_subcommand};
+use crate::command::row::one_of;
+use crate::command::spec::{Arg, ArgKind, Failure, Group, KeySpec, Spec, flag, key_flag};
 use crate::resp::write::Reply;
 
-use super::args::Args;
 use super::describe::{CATEGORIES, describe, in_category, key_flags};
 use super::docs;
-use super::glob;
-use super::row::one_of;
-use super::spec::{Arg, ArgKind, Failure, Group, KeySpec, Spec, flag, key_flag};
 use super::table;
-
-/// What every HELP says of itself.
-pub const HELP_SUMMARY: &str = "Explains the subcommands.";
 
 const NAMES: Arg = Arg::new("command-name", ArgKind::String).optional().multiple();
 const CALL: &[Arg] =
@@ -142,23 +140,6 @@ pub fn command(specs: &[&Spec], args: &Args<'_>, reply: &mut Reply<'_>) -> Resul
     Ok(())
 }
 
-/// The reply of a container's HELP: `lines` in the frame that all of them have.
-pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
-    reply.array(lines.len() + 3);
-    let head = "<subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
-    reply.simple(&format!("{container} {head}"));
-    lines.iter().for_each(|line| reply.simple(line));
-    reply.simple("HELP");
-    reply.simple("    Print this help.");
-}
-
-/// `ERR unknown subcommand '<name>'. Try <CONTAINER> HELP.`
-pub fn unknown_subcommand(container: &str, name: &[u8]) -> Failure {
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-    let container = container.to_ascii_uppercase();
-    Failure::Text(format!("ERR unknown subcommand '{name}'. Try {container} HELP.").into())
-}
-
 /// A row with the name of its container, if it is a subcommand.
 #[derive(Clone, Copy)]
 pub struct Named<'s> {
@@ -283,8 +264,8 @@ fn get_keys(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{failure_text, with_args};
     use super::*;
+    use crate::command::testing::{failure_text, with_args};
     use crate::resp::write::{Output, Protocol};
 
     /// The reply over all data commands and COMMAND itself, with CRLF as a blank.

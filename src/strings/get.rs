@@ -1,12 +1,12 @@
 //! Reading whole strings: GET, MGET, STRLEN, GETDEL, GETEX.
 
+use crate::command::expire_time::{Expiry, OptionForm, parse_options};
+use crate::command::row::{first_key, key_arg, keys_at, one_of, word};
+use crate::command::spec::key_flag::{ACCESS, DELETE, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::format::record::DeleteReason;
 
-use super::expire_time::{Expiry, OptionForm, parse_options};
-use super::row::{first_key, key_arg, keys_at, one_of, word};
-use super::spec::key_flag::{ACCESS, DELETE, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use super::string_value::{reply_string, string_of};
+use super::value::{reply_string, string_of};
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[

@@ -1,11 +1,11 @@
 //! COMMAND DOCS: the rows as documentation.
 
+use crate::command::args::Args;
+use crate::command::spec::{Arg, ArgKind, Group, Spec};
 use crate::resp::write::Reply;
 
-use super::args::Args;
 use super::describe::words;
 use super::introspect::{self, Named};
-use super::spec::{Arg, ArgKind, Group, Spec};
 
 /// Replies with the documentation of the commands named from argument 2 on, or of all. Unknown
 /// names are left out.
@@ -64,7 +64,14 @@ fn group_name(group: Group) -> &'static str {
     match group {
         Group::Generic => "generic",
         Group::String => "string",
+        Group::List => "list",
+        Group::Hash => "hash",
+        Group::Set => "set",
+        Group::SortedSet => "sorted-set",
         Group::Bitmap => "bitmap",
+        Group::HyperLogLog => "hyperloglog",
+        Group::Geo => "geo",
+        Group::Stream => "stream",
         Group::Connection => "connection",
         Group::Server => "server",
         Group::Transactions => "transactions",

@@ -1,11 +1,12 @@
 //! Commands that carry a value to another key or database: COPY, MOVE.
 
-use super::args::Args;
+use crate::command::args::Args;
+use crate::command::number::parse_integer;
+use crate::command::row::{first_key, key_arg, keys_at, named_key, word};
+use crate::command::spec::key_flag::{ACCESS, OW, RO, RW, UPDATE};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
+
 use super::database::{database_arg, same_object};
-use super::number::parse_integer;
-use super::row::{first_key, key_arg, keys_at, named_key, word};
-use super::spec::key_flag::{ACCESS, OW, RO, RW, UPDATE};
-use super::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -102,8 +103,8 @@ fn move_key(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{deadline, run, unit, with_args};
     use super::key_elsewhere;
+    use crate::command::testing::{deadline, run, unit, with_args};
 
     #[test]
     fn a_copy_has_value_and_deadline_of_its_own() {

@@ -1,0 +1,9 @@
+//! Commands on keys whatever they hold, and on whole databases: a table row and a function each.
+
+pub mod copy;
+pub mod database;
+pub mod dump;
+pub mod expire;
+pub mod keys;
+pub mod object;
+pub mod scan;
