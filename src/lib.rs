@@ -36,6 +36,8 @@ pub mod debug;
 #[cfg(feature = "server")]
 pub mod generic;
 #[cfg(feature = "server")]
+pub mod hashes;
+#[cfg(feature = "server")]
 pub mod info;
 #[cfg(feature = "server")]
 pub mod inspect;

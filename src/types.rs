@@ -100,6 +100,35 @@ impl ValueKind {
             _ => None,
         }
     }
+
+    /// The name that TYPE answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ValueKind::String => "string",
+            ValueKind::List => "list",
+            ValueKind::Set => "set",
+            ValueKind::Zset => "zset",
+            ValueKind::Hash => "hash",
+            ValueKind::Stream => "stream",
+        }
+    }
+
+    /// The kind in the upper half of a byte that holds kind and encoding of a collection.
+    pub const fn of_shape(shape: u8) -> Option<ValueKind> {
+        match ValueKind::from_number(shape >> 4) {
+            None | Some(ValueKind::String) => None,
+            kind => kind,
+        }
+    }
+
+    /// The byte that holds kind and encoding.
+    ///
+    /// # Panics
+    /// When the encoding takes more than four bits.
+    pub const fn shape(self, encoding: u8) -> u8 {
+        assert!(encoding < 16);
+        (self as u8) << 4 | encoding
+    }
 }
 
 /// Seed of the keyed hash, drawn once for a database and kept in its MANIFEST.

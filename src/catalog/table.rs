@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
-use crate::{generic, strings};
+use crate::{generic, hashes, strings};
 
 /// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
@@ -18,6 +18,10 @@ const FAMILIES: &[&[Command]] = &[
     generic::keys::COMMANDS,
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
+    hashes::counter::COMMANDS,
+    hashes::get::COMMANDS,
+    hashes::scan::COMMANDS,
+    hashes::set::COMMANDS,
     strings::bitfield::COMMANDS,
     strings::bitmap::COMMANDS,
     strings::bitop::COMMANDS,

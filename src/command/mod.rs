@@ -2,11 +2,16 @@
 //! commands there are is told by the families above; [`crate::catalog`] puts them together.
 
 pub mod args;
+pub mod collection;
+pub mod double;
+pub mod encodings;
 pub mod expire_time;
 pub mod glob;
 pub mod help;
 pub mod long_double;
+pub mod member_scan;
 pub mod number;
+pub mod pick;
 pub mod row;
 pub mod spec;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::engine::unit::Unit;
 use crate::resp::write::Reply;
 
 use super::args::Args;
+use super::encodings::Encodings;
 
 /// Flags of COMMAND INFO, and a few of our own. Bits.
 pub mod flag {
@@ -270,6 +271,9 @@ pub type ExtraBytes = fn(args: &Args<'_>, databases: u32) -> u64;
 /// bytes, to the length of the value after it.
 pub type LengthAfter = fn(args: &Args<'_>, before: u64, frame_bytes: u64) -> u64;
 
+/// [`LengthAfter`] of a command that adds what it logs to the value.
+pub const GROWS: LengthAfter = |_, before, frame_bytes| before.saturating_add(frame_bytes);
+
 impl Spec {
     /// An empty row to override with struct update syntax.
     pub const EMPTY: Spec = Spec {
@@ -316,6 +320,8 @@ pub struct Call<'c, 'e, 'o> {
     pub db: u32,
     /// Arguments; 0 is the command's name.
     pub args: &'c Args<'c>,
+    /// The directives about encodings.
+    pub encodings: &'c Encodings,
     /// Where the reply goes.
     pub reply: &'c mut Reply<'o>,
 }

@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::resp::write::{Output, Protocol, Reply};
 
 use super::args::Args;
+use super::encodings::Encodings;
 use super::spec::{Call, Command, Failure};
 
 /// The wall time of [`unit`], in milliseconds.
@@ -66,6 +67,7 @@ fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
         unit,
         db: 0,
         args,
+        encodings: &Encodings::default(),
         reply: &mut Reply::new(&mut output, Protocol::Resp2),
     });
     if let Err(failure) = outcome {

@@ -1,5 +1,6 @@
 //! The directives that running code reads, as numbers.
 
+use crate::command::encodings::Encodings;
 use crate::types::Durability;
 
 /// A copy of what connections need of the directives; a new one is made by each CONFIG SET.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub slowlog_len_max: usize,
     /// `latency-monitor-threshold`, in milliseconds; 0 is never.
     pub latency_ms: u64,
+    /// `*-max-listpack-*` and `set-max-intset-entries`
+    pub encodings: Encodings,
 }
 
 impl Settings {
@@ -59,6 +62,16 @@ impl Settings {
             slow_micros: number("slowlog-log-slower-than"),
             slowlog_len_max: number("slowlog-max-len") as usize,
             latency_ms: number("latency-monitor-threshold") as u64,
+            encodings: Encodings {
+                hash_entries: number("hash-max-listpack-entries") as u64,
+                hash_value_bytes: number("hash-max-listpack-value") as u64,
+                intset_entries: number("set-max-intset-entries") as u64,
+                set_entries: number("set-max-listpack-entries") as u64,
+                set_value_bytes: number("set-max-listpack-value") as u64,
+                zset_entries: number("zset-max-listpack-entries") as u64,
+                zset_value_bytes: number("zset-max-listpack-value") as u64,
+                list_size: number("list-max-listpack-size"),
+            },
         }
     }
 }

@@ -5,6 +5,8 @@ use super::directive::{Directive, Kind};
 
 const MAX: i64 = i64::MAX;
 const ANY_BYTES: Kind = Kind::Bytes(0, u64::MAX);
+const ENTRIES: Kind = Kind::Integer(0, MAX);
+const LIST_SIZE: Kind = Kind::Integer(i32::MIN as i64, i32::MAX as i64);
 
 const fn row(
     name: &'static str,
@@ -154,6 +156,19 @@ const LIVE: &[Directive] = &[
         "0",
         "milliseconds that make a latency event; 0 for none",
     ),
+    row("hash-max-listpack-entries", ENTRIES, "512", "longest hash that is told to be a listpack")
+        .or("hash-max-ziplist-entries"),
+    row("hash-max-listpack-value", ANY_BYTES, "64", "longest field or value of such a hash")
+        .or("hash-max-ziplist-value"),
+    row("list-max-listpack-size", LIST_SIZE, "-2", "elements, or the size class, of such a list")
+        .or("list-max-ziplist-size"),
+    row("set-max-intset-entries", ENTRIES, "512", "longest set that is told to be an intset"),
+    row("set-max-listpack-entries", ENTRIES, "128", "longest set that is told to be a listpack"),
+    row("set-max-listpack-value", ANY_BYTES, "64", "longest member of such a set"),
+    row("zset-max-listpack-entries", ENTRIES, "128", "longest sorted set that is told to be one")
+        .or("zset-max-ziplist-entries"),
+    row("zset-max-listpack-value", ANY_BYTES, "64", "longest member of such a sorted set")
+        .or("zset-max-ziplist-value"),
     row("enable-debug-command", Kind::OneOf(ADMINS), "no", "who may use DEBUG").with(IMMUTABLE),
     row("enable-protected-configs", Kind::OneOf(ADMINS), "no", "who may set protected directives")
         .with(IMMUTABLE),
@@ -202,8 +217,6 @@ const FOREIGN: &[Directive] = &[
     inert_bool("disable-thp", "yes"),
     inert_bool("dynamic-hz", "yes"),
     inert_text("enable-module-command", "no"),
-    inert_integer("hash-max-listpack-entries", "512").or("hash-max-ziplist-entries"),
-    inert("hash-max-listpack-value", ANY_BYTES, "64").or("hash-max-ziplist-value"),
     inert("hll-sparse-max-bytes", ANY_BYTES, "3000"),
     inert_integer("hz", "10"),
     inert_text("ignore-warnings", ""),
@@ -219,7 +232,6 @@ const FOREIGN: &[Directive] = &[
     inert_integer("lfu-decay-time", "1"),
     inert_integer("lfu-log-factor", "10"),
     inert_integer("list-compress-depth", "0"),
-    inert_integer("list-max-listpack-size", "-2").or("list-max-ziplist-size"),
     inert_text("locale-collate", ""),
     inert_text("masterauth", ""),
     inert_text("masteruser", ""),
@@ -254,9 +266,6 @@ const FOREIGN: &[Directive] = &[
     inert_bool("replica-serve-stale-data", "yes").or("slave-serve-stale-data"),
     inert_text("sanitize-dump-payload", "no"),
     inert_text("server-cpulist", "").or("server_cpulist"),
-    inert_integer("set-max-intset-entries", "512"),
-    inert_integer("set-max-listpack-entries", "128"),
-    inert("set-max-listpack-value", ANY_BYTES, "64"),
     inert_text("replicaof", "").or("slaveof"),
     inert_bool("set-proc-title", "yes"),
     inert_integer("shutdown-timeout", "10"),
@@ -269,8 +278,6 @@ const FOREIGN: &[Directive] = &[
     inert_text("syslog-ident", "redis"),
     inert_integer("tls-port", "0"),
     inert_integer("tracking-table-max-keys", "1000000"),
-    inert_integer("zset-max-listpack-entries", "128").or("zset-max-ziplist-entries"),
-    inert("zset-max-listpack-value", ANY_BYTES, "64").or("zset-max-ziplist-value"),
 ];
 
 const COUNT: usize = LIVE.len() + FOREIGN.len();

@@ -64,9 +64,18 @@ pub fn object(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 /// The line of DEBUG OBJECT.
 fn describe(view: &View<'_>, now_ms: u64) -> String {
-    let ValueRef::String(value) = view.value;
-    let payload: usize = encode_string(&value).iter().map(|piece| piece.len()).sum();
-    let address = value.flat().map_or(0, |bytes| bytes.as_ptr() as usize);
+    let (payload, address) = match view.value {
+        ValueRef::String(value) => {
+            let pieces = encode_string(&value);
+            let address = value.flat().map_or(0, |bytes| bytes.as_ptr() as usize);
+            (pieces.iter().map(|piece| piece.len()).sum(), address)
+        }
+        ValueRef::Packed(blob) => (blob.len() + PAYLOAD_FRAME_BYTES, blob.as_ptr() as usize),
+        ValueRef::Collection(collection) => {
+            let address = std::ptr::from_ref(collection).addr();
+            (collection.memory_bytes() as usize + PAYLOAD_FRAME_BYTES, address)
+        }
+    };
     let accessed_ms = now_ms.saturating_sub(view.idle_seconds * 1000);
     format!(
         "Value at:{address:#x} refcount:{} encoding:{} serializedlength:{} lru:{} \

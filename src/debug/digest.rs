@@ -5,10 +5,9 @@
 
 use sha1::{Digest as _, Sha1};
 
+use crate::command::double::seventeen_digits;
 use crate::engine::unit::{ValueRef, View};
-
-/// The number of the type string in a digest.
-const TYPE_STRING: u32 = 0;
+use crate::value::view::AnyItem;
 
 /// A digest under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,18 +55,36 @@ impl Digest {
     }
 
     fn add_value(&mut self, view: &View<'_>) {
+        self.append(&(view.value.kind() as u32).to_be_bytes());
         match view.value {
             ValueRef::String(value) => {
-                self.append(&TYPE_STRING.to_be_bytes());
                 let mut hash = Sha1::new();
                 value.pieces(0, value.len()).for_each(|piece| hash.update(piece));
                 self.combine(Digest(hash.finalize().into()));
                 self.0 = Sha1::digest(self.0).into();
             }
+            collection => collection.items().for_each(|item| self.add_item(&item)),
         }
         if view.expire_at_ms.is_some() {
             self.add(b"!!expire!!");
         }
+    }
+
+    fn add_item(&mut self, item: &AnyItem<'_>) {
+        let mut pair = Digest::default();
+        match item {
+            AnyItem::Element(element) => return self.append(element),
+            AnyItem::Member(member) => return self.add(member),
+            AnyItem::Scored(score, member) => {
+                pair.append(member);
+                pair.append(seventeen_digits(*score).as_bytes());
+            }
+            AnyItem::Field(field) => {
+                pair.append(field.member);
+                pair.append(field.payload);
+            }
+        }
+        self.add(&pair.0);
     }
 
     /// 40 hex digits.

@@ -169,13 +169,13 @@ impl Core {
         (!cold.is_empty()).then_some(ColdFetch { keys: cold })
     }
 
-    /// Length of the value of a key whose shard is locked.
+    /// A bound of what a record of the value of a key takes, whose shard is locked, in bytes.
     fn value_bytes(&self, key: &Key<'_>, guards: &Guards<'_>) -> u64 {
         let shard = self.locked(key, guards);
         let keyspace = shard.databases.keyspace(key.db);
         let entry = shard.partition.find(keyspace, key.position, key.bytes);
         let value = entry.and_then(|entry| entry.value());
-        value.map_or(0, |value| value.len())
+        value.map_or(0, |value| value.bytes())
     }
 
     /// The shard of a key among those that are locked.

@@ -86,7 +86,9 @@ impl Core {
             return Ok(());
         }
         let logged = self.log.stats().frame_bytes;
-        self.each_shard(|shard| shard.partition.begin_capture())?;
+        // The part that is about to be written takes this id, and no other ever does.
+        let generation = snapshots.next_part_id;
+        self.each_shard(|shard| shard.partition.begin_capture(generation))?;
         let installed = self.capture_and_install(snapshots, cut, haste);
         self.end_capture(installed.is_ok(), haste)?;
         if installed.is_ok() {
@@ -264,6 +266,8 @@ fn write_rows(capture: &Capture, writer: &mut PartWriter) -> Result<()> {
             CapturedValue::Paged { expire_at_ms, raw, len, generation, pages } => {
                 RowValue::Paged { expire_at_ms, raw, len, generation, pages }
             }
+            CapturedValue::Packed { expire_at_ms, blob } => RowValue::Packed { expire_at_ms, blob },
+            CapturedValue::Chunked { head, chunks } => RowValue::Chunked { head, chunks },
         };
         writer.push(&key, row.lsn, &value)?;
     }

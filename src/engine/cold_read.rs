@@ -7,8 +7,13 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::format::file_name::PART_FOLDER;
+use crate::keyspace::object::ValueHandle;
 use crate::keyspace::residency::{Cold, Install};
+use crate::snapshot::ChunkedHead;
 use crate::snapshot::lookup::{ColdContent, ColdRow};
+use crate::value::collection::Collection;
+use crate::value::members::MemberHasher;
+use crate::value::packed;
 use crate::value::string::{PagedString, StringHandle};
 
 use super::begin::{ColdFetch, ColdKey};
@@ -103,7 +108,8 @@ impl Core {
     }
 
     fn cold(&self, row: ColdRow) -> Result<Cold> {
-        cold_of(row).ok_or_else(|| self.damaged("the pages of a string do not fit"))
+        cold_of(row, self.member_hasher)
+            .ok_or_else(|| self.damaged("the chunks of a value do not fit"))
     }
 
     /// The log changes a key that neither the log nor any part has: acknowledged data is missing.
@@ -118,18 +124,28 @@ impl Core {
     }
 }
 
-/// What memory is given of a row; none when the pages of a string are not those of its length.
-pub(super) fn cold_of(row: ColdRow) -> Option<Cold> {
+/// What memory is given of a row; none when its pages or chunks are not what the head says.
+pub(super) fn cold_of(row: ColdRow, hasher: MemberHasher) -> Option<Cold> {
     let lsn = row.lsn;
-    Some(match row.content {
-        ColdContent::Tombstone => Cold::Absent { lsn },
+    let (expire_at_ms, raw, value) = match row.content {
+        ColdContent::Tombstone => return Some(Cold::Absent { lsn }),
         ColdContent::String { expire_at_ms, raw, bytes } => {
-            Cold::String { lsn, expire_at_ms, raw, value: StringHandle::Flat(bytes) }
+            (expire_at_ms, raw, ValueHandle::String(StringHandle::Flat(bytes)))
         }
         ColdContent::Paged { expire_at_ms, raw, len, generation, pages } => {
             let pages = pages.into_iter().map(|page| (page, lsn)).collect();
             let paged = PagedString::from_parts(generation, len, pages)?;
-            Cold::String { lsn, expire_at_ms, raw, value: StringHandle::Paged(paged) }
+            (expire_at_ms, raw, ValueHandle::String(StringHandle::Paged(paged)))
         }
-    })
+        ColdContent::Packed { expire_at_ms, blob } => {
+            packed::validate(&blob)?;
+            (expire_at_ms, false, ValueHandle::Packed(blob))
+        }
+        ColdContent::Chunked { head, chunks } => {
+            let ChunkedHead { expire_at_ms, shape, len, generation, .. } = head;
+            let collection = Collection::from_parts(shape, generation, len, hasher, &chunks)?;
+            (expire_at_ms, false, ValueHandle::Collection(Box::new(collection)))
+        }
+    };
+    Some(Cold::Live { lsn, expire_at_ms, raw, value })
 }

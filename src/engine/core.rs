@@ -14,6 +14,7 @@ use crate::log::{Log, Reservation, Reserve, Signal, SpaceClass};
 use crate::options::Options;
 use crate::snapshot::part_set::DueCursors;
 use crate::types::{Lsn, Position, SLOT_COUNT};
+use crate::value::members::MemberHasher;
 
 use super::checkpoint::Snapshots;
 use super::cold_read::ReadPool;
@@ -39,6 +40,8 @@ pub struct Core {
     pub storage: Arc<dyn Storage>,
     pub clock: Arc<dyn Clock>,
     pub hasher: Hasher,
+    /// How members of large collections are hashed.
+    pub member_hasher: MemberHasher,
     pub shards: Box<[Padded<Mutex<Shard>>]>,
     pub log: Log,
     pub snapshots: Mutex<Snapshots>,

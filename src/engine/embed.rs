@@ -77,9 +77,11 @@ impl Engine {
         let keys = [self.key(db, key)];
         self.run(&keys, Intent::read(self.now_ms()), |unit| {
             Ok(unit.get(&keys[0]).map(|view| match view.value {
-                ValueRef::String(value) => value.to_vec(),
+                ValueRef::String(value) => Ok(value.to_vec()),
+                ValueRef::Packed(_) | ValueRef::Collection(_) => Err(Error::WrongType),
             }))
-        })
+        })?
+        .transpose()
     }
 
     /// Sets a key. On return the write is as durable as the options say (on disk by default).

@@ -15,6 +15,7 @@ use crate::io::Storage;
 use crate::keyspace::counts::Counts;
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::mutation::At;
+use crate::keyspace::object::ValueHandle;
 use crate::keyspace::partition::Partition;
 use crate::keyspace::residency::{Cold, Install};
 use crate::limits::DATABASES_MAX;
@@ -23,10 +24,11 @@ use crate::snapshot::Manifest;
 use crate::snapshot::part_reader::PartReader;
 use crate::snapshot::part_set::PartSet;
 use crate::types::{KeyspaceId, Lsn, Position, SLOT_COUNT};
-use crate::value::string::StringHandle;
+use crate::value::members::MemberHasher;
 
 use super::cold_read::cold_of;
 use super::databases::Databases;
+use super::replay::{MALFORMED_ITEMS, is_sound};
 
 /// Progress is told after so many frames.
 const PROGRESS_FRAMES: u64 = 4096;
@@ -55,8 +57,8 @@ pub struct StoredValue {
     pub expire_at_ms: Option<u64>,
     /// Whether `OBJECT ENCODING` must answer `raw` however short it is.
     pub raw: bool,
-    /// The string.
-    pub value: StringHandle,
+    /// The value.
+    pub value: ValueHandle,
 }
 
 /// A database at rest.
@@ -97,9 +99,10 @@ impl Offline {
         }
         let hasher = Hasher::new(manifest.hash_seed);
         let position_of = Arc::new(move |key: &[u8]| hasher.position(key));
+        let members = MemberHasher::new(manifest.hash_seed);
         let mut offline = Offline {
             databases: Databases::restore(DATABASES_MAX, &manifest.databases),
-            partition: Partition::new(0, SLOT_COUNT, position_of),
+            partition: Partition::new(0, SLOT_COUNT, position_of, members),
             parts: PartSet::new(parts),
             storage: storage.clone(),
             log: LogState::default(),
@@ -139,23 +142,18 @@ impl Offline {
     /// Applies a frame, whole or not at all (D9).
     fn apply(&mut self, frame: &FrameView<'_>) -> Result<()> {
         for record in records(frame.payload) {
-            record.map_err(|error| self.bad_record(frame, error.reason))?;
+            let record = record.map_err(|error| self.bad_record(frame, error.reason))?;
+            if !is_sound(&record) {
+                return Err(self.bad_record(frame, MALFORMED_ITEMS));
+            }
         }
         // A frame may change the map more than once.
         let changes_map = self.databases.lsn() < frame.lsn;
         for record in records(frame.payload).flatten() {
-            let key = match &record {
-                Record::Put { key, .. }
-                | Record::Delete { key, .. }
-                | Record::Expire { key, .. }
-                | Record::WriteRange { key, .. } => *key,
-                Record::Databases { changed } => {
-                    if changes_map {
-                        self.databases.set(changed, frame.lsn);
-                    }
-                    continue;
-                }
-            };
+            if let (Record::Databases { changed }, true) = (&record, changes_map) {
+                self.databases.set(changed, frame.lsn);
+            }
+            let Some(key) = record.key() else { continue };
             let at = At { lsn: frame.lsn, now_ms: frame.wall_ms, fresh: false };
             self.partition.apply(self.hasher.position(key), &record, at, None);
         }
@@ -222,7 +220,7 @@ impl Offline {
         }
         Ok(match self.cold(keyspace, position, key)? {
             Cold::Absent { .. } => None,
-            Cold::String { lsn, expire_at_ms, raw, value } => {
+            Cold::Live { lsn, expire_at_ms, raw, value } => {
                 Some(StoredValue { lsn, expire_at_ms, raw, value })
             }
         })
@@ -279,7 +277,8 @@ impl Offline {
         match self.parts.lookup(keyspace, position, key)? {
             None => Ok(Cold::Absent { lsn: 0 }),
             Some(row) => {
-                cold_of(row).ok_or_else(|| self.lost_key(key, "has pages that do not fit"))
+                let cold = cold_of(row, self.partition.member_hasher());
+                cold.ok_or_else(|| self.lost_key(key, "has chunks that do not fit"))
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::keyspace::scan::ScanEntry;
 use crate::snapshot::RowKey;
 use crate::snapshot::part_cursor::PartCursor;
 use crate::snapshot::part_reader::{Caching, PartReader};
-use crate::types::{KeyspaceId, Lsn, Position};
+use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
 
 use super::offline::Offline;
 
@@ -29,8 +29,11 @@ pub struct KeyView<'a> {
     pub lsn: Lsn,
     /// Deadline in Unix milliseconds.
     pub expire_at_ms: Option<u64>,
-    /// Length of the string in bytes.
-    pub value_bytes: u64,
+    /// What it holds.
+    pub kind: ValueKind,
+    /// Length of a string, or of the items of a collection, in bytes. None for a collection in
+    /// chunks that only parts know: that would take a look at all of them.
+    pub value_bytes: Option<u64>,
     /// Whether its last change is in the log and not yet in a part.
     pub logged: bool,
 }
@@ -103,9 +106,7 @@ impl Offline {
         self.each_entry(keyspace, &mut |offline, entry| {
             let (position, key) = (entry.position, &entry.key[..]);
             match offline.logged_value(keyspace, position, key) {
-                Ok(Some((lsn, expire_at_ms, value_bytes))) => {
-                    each(KeyView { position, key, lsn, expire_at_ms, value_bytes, logged: true })
-                }
+                Ok(Some(view)) => each(view),
                 Ok(None) => ControlFlow::Continue(()),
                 Err(problem) => {
                     gaps.problems.push(problem);
@@ -115,13 +116,13 @@ impl Offline {
         })
     }
 
-    /// LSN, deadline and length of a live key, when memory decides about it.
-    fn logged_value(
+    /// A live key, when memory decides about it.
+    fn logged_value<'k>(
         &mut self,
         keyspace: KeyspaceId,
         position: Position,
-        key: &[u8],
-    ) -> Result<Option<(Lsn, Option<u64>, u64)>> {
+        key: &'k [u8],
+    ) -> Result<Option<KeyView<'k>>> {
         if !self.memory_decides(keyspace, position, key) {
             return Ok(None);
         }
@@ -129,7 +130,15 @@ impl Offline {
         let entry = self.partition.find(keyspace, position, key);
         Ok(entry.and_then(|entry| {
             let value = entry.value()?;
-            Some((entry.lsn(), entry.expire_at_ms(), value.len()))
+            Some(KeyView {
+                position,
+                key,
+                lsn: entry.lsn(),
+                expire_at_ms: entry.expire_at_ms(),
+                kind: value.kind(),
+                value_bytes: Some(value.bytes()),
+                logged: true,
+            })
         }))
     }
 
@@ -151,22 +160,24 @@ impl Offline {
             let Some((position, lsn, kind)) = newest_of_first(&cursors, &mut key) else {
                 return ControlFlow::Continue(());
             };
-            let view = |value_bytes| KeyView {
+            let view = |value_kind| KeyView {
                 position,
                 key: &key,
                 lsn,
                 expire_at_ms: kind.expire_at_ms(),
-                value_bytes,
+                kind: value_kind,
+                value_bytes: match kind {
+                    RowKind::Paged { len, .. } => Some(len),
+                    kind => kind.value().map(|value| u64::from(value.len)),
+                },
                 logged: false,
             };
             let known = self.partition.find(keyspace, position, &key);
             let decided = known.is_some_and(|entry| entry.lsn() >= lsn);
-            if !decided && !gaps.contain((keyspace, position)) {
-                match kind {
-                    RowKind::String { value, .. } => each(view(u64::from(value.len)))?,
-                    RowKind::Paged { len, .. } => each(view(len))?,
-                    RowKind::Tombstone | RowKind::Page { .. } => {}
-                }
+            if let (false, Some(kind)) = (decided, kind.value_kind())
+                && !gaps.contain((keyspace, position))
+            {
+                each(view(kind))?;
             }
             let done = RowKey { keyspace, position, key: &key };
             step_over(&mut cursors, &done, gaps);

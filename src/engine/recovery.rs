@@ -19,6 +19,7 @@ use crate::snapshot::block_cache::BlockCache;
 use crate::snapshot::manifest::ManifestStore;
 use crate::snapshot::part_set::PartSet;
 use crate::types::{DatabaseId, Durability, HashSeed, KeyspaceId, SLOT_COUNT};
+use crate::value::members::MemberHasher;
 
 use super::checkpoint::Snapshots;
 use super::cold_read::ReadPool;
@@ -61,7 +62,8 @@ pub fn recover(
     let parts = PartSet::open(&storage, manifest.database, &manifest.parts, Some(&cache))?;
     summary.parts = parts.parts().len();
     let hasher = Hasher::new(manifest.hash_seed);
-    let mut partitions = partitions(&options, &hasher);
+    let member_hasher = MemberHasher::new(manifest.hash_seed);
+    let mut partitions = partitions(&options, &hasher, member_hasher);
     set_counts(&mut partitions, &parts, &manifest);
     let databases = Databases::restore(options.databases, &manifest.databases);
     let replay = Replay { storage: &*storage, manifest: &manifest, hasher: &hasher };
@@ -91,6 +93,7 @@ pub fn recover(
         storage,
         clock,
         hasher,
+        member_hasher,
         shards,
         log,
         snapshots: Mutex::new(snapshots),
@@ -168,7 +171,7 @@ fn cache_bytes(options: &Options) -> usize {
     }
 }
 
-fn partitions(options: &Options, hasher: &Hasher) -> Vec<Partition> {
+fn partitions(options: &Options, hasher: &Hasher, members: MemberHasher) -> Vec<Partition> {
     let count = match options.partitions {
         0 => {
             let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -181,7 +184,8 @@ fn partitions(options: &Options, hasher: &Hasher) -> Vec<Partition> {
     let hasher = *hasher;
     let position_of: Arc<dyn Fn(&[u8]) -> _ + Send + Sync> =
         Arc::new(move |key: &[u8]| hasher.position(key));
-    let partition = |index| Partition::new((index * slots) as u16, slots, position_of.clone());
+    let partition =
+        |index| Partition::new((index * slots) as u16, slots, position_of.clone(), members);
     (0..count).map(partition).collect()
 }
 

@@ -8,11 +8,13 @@ use crate::error::{Error, Result};
 use crate::format::position::Hasher;
 use crate::format::record::{Record, records};
 use crate::io::Storage;
+use crate::keyspace::collection;
 use crate::keyspace::mutation::At;
 use crate::keyspace::partition::Partition;
 use crate::log::{self, FrameView, LogEnd};
 use crate::snapshot::Manifest;
 use crate::types::{Lsn, Position, SLOT_COUNT};
+use crate::value::packed;
 
 use super::databases::Databases;
 
@@ -137,6 +139,18 @@ struct BadRecord {
     reason: &'static str,
 }
 
+/// What is wrong with a record that is not [`is_sound`].
+pub(super) const MALFORMED_ITEMS: &str = "the items of a collection are malformed";
+
+/// Whether what a record holds of a collection may be walked without further checks.
+pub(super) fn is_sound(record: &Record<'_>) -> bool {
+    match record {
+        Record::PutPacked { blob, .. } => packed::validate(blob).is_some(),
+        Record::Edit { shape, edit, .. } => collection::is_valid(*shape, edit),
+        _ => true,
+    }
+}
+
 struct Thread<'a> {
     hasher: &'a Hasher,
     own: &'a mut [Partition],
@@ -172,21 +186,17 @@ impl Thread<'_> {
                 offset: error.offset,
                 reason: error.reason,
             })?;
-            let key = match &record {
-                Record::Put { key, .. }
-                | Record::Delete { key, .. }
-                | Record::Expire { key, .. }
-                | Record::WriteRange { key, .. } => *key,
-                Record::Databases { changed } => {
-                    if let Some(databases) = &mut self.databases
-                        && map_lsn < frame.lsn
-                    {
-                        databases.set(changed, frame.lsn);
-                    }
-                    continue;
-                }
-            };
-            self.apply(self.hasher.position(key), &record, frame);
+            if let (Record::Databases { changed }, Some(databases)) = (&record, &mut self.databases)
+                && map_lsn < frame.lsn
+            {
+                databases.set(changed, frame.lsn);
+            }
+            if !is_sound(&record) {
+                return Err(BadRecord { lsn: frame.lsn, offset: 0, reason: MALFORMED_ITEMS });
+            }
+            if let Some(key) = record.key() {
+                self.apply(self.hasher.position(key), &record, frame);
+            }
         }
         Ok(())
     }

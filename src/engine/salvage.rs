@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::io::Storage;
+use crate::keyspace::capture::head_of;
 use crate::keyspace::counts::Counts;
+use crate::keyspace::object::ValueHandle;
 use crate::keyspace::scan::ScanEntry;
 use crate::snapshot::part_writer::PartWriter;
 use crate::snapshot::{DirtyPage, PartMeta, RowKey, RowValue, SlotCount};
@@ -94,12 +96,22 @@ fn push_entry(
     let (lsn, raw, expire_at_ms) = (known.lsn(), known.raw(), known.expire_at_ms());
     match offline.partition.share(keyspace, position, key) {
         None => writer.push(&row, lsn, &RowValue::Tombstone)?,
-        Some(StringHandle::Flat(bytes)) => {
+        Some(ValueHandle::Packed(blob)) => {
+            writer.push(&row, lsn, &RowValue::Packed { expire_at_ms, blob: &blob })?;
+        }
+        Some(ValueHandle::Collection(mut collection)) => {
+            // All of it, as another incarnation: what older parts hold of it is dead then.
+            collection.recreate(lsn);
+            let chunks = collection.capture(writer.part_id());
+            let head = head_of(&collection, expire_at_ms);
+            writer.push(&row, lsn, &RowValue::Chunked { head, chunks: &chunks })?;
+        }
+        Some(ValueHandle::String(StringHandle::Flat(bytes))) => {
             let bytes = &bytes[..];
             let value = RowValue::String { expire_at_ms, raw, bytes };
             writer.push(&row, lsn, &value)?;
         }
-        Some(StringHandle::Paged(paged)) => {
+        Some(ValueHandle::String(StringHandle::Paged(paged))) => {
             let pages = pages(&paged);
             let value = RowValue::Paged {
                 expire_at_ms,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::snapshot::part_set::PartSet;
-use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Lsn, Position};
+use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Lsn, Position, ValueKind};
 
 use super::shard::{Shard, known_lsn};
 use super::unit::ScanPage;
@@ -29,6 +29,7 @@ pub struct Page {
     now_ms: u64,
     observed: Lsn,
     keys: Vec<Vec<u8>>,
+    kinds: Vec<ValueKind>,
 }
 
 /// What memory says of a key that parts may hold too.
@@ -58,8 +59,8 @@ impl Granule {
 
 impl Page {
     pub fn new(cursor: u64, count: usize, now_ms: u64) -> Page {
-        let keys = Vec::new();
-        Page { cursor: cursor.min(CURSOR_END), count: count.max(1), now_ms, observed: 0, keys }
+        let (cursor, count) = (cursor.min(CURSOR_END), count.max(1));
+        Page { cursor, count, now_ms, observed: 0, keys: Vec::new(), kinds: Vec::new() }
     }
 
     pub fn is_done(&self) -> bool {
@@ -76,7 +77,7 @@ impl Page {
 
     pub fn into_page(self) -> ScanPage {
         let next = if self.cursor >= CURSOR_END { 0 } else { self.cursor };
-        ScanPage { next, keys: self.keys }
+        ScanPage { next, keys: self.keys, kinds: self.kinds }
     }
 
     /// Takes the next granule of a locked shard. Live keys in memory go to the page at once.
@@ -90,9 +91,10 @@ impl Page {
         let granule = shard.partition.scan_granule(keyspace, self.cursor, limit, wanted);
         for entry in granule.entries {
             self.observed = self.observed.max(known_lsn(entry.lsn));
-            let alive = entry.live && entry.expire_at_ms.is_none_or(|at| at > self.now_ms);
-            if alive {
+            let alive = entry.expire_at_ms.is_none_or(|at| at > self.now_ms);
+            if let (true, Some(kind)) = (alive, entry.kind) {
                 self.keys.push(entry.key.to_vec());
+                self.kinds.push(kind);
             }
             match entry.pending_deadline {
                 _ if !has_cold => {}
@@ -111,15 +113,17 @@ impl Page {
         self.cursor = to;
         let Some(parts) = parts else { return Ok(()) };
         let end = (to < CURSOR_END).then(|| Position::from_cursor(to));
-        let (keys, now_ms) = (&mut self.keys, self.now_ms);
+        let (keys, kinds, now_ms) = (&mut self.keys, &mut self.kinds, self.now_ms);
         parts.scan_keys(keyspace, Position::from_cursor(from), end, |row| {
             let expire_at_ms = match known.get(row.key) {
                 Some(Known::Decided) => return ControlFlow::Continue(()),
                 Some(Known::Deadline(lsn, at)) if *lsn > row.lsn => *at,
                 _ => row.expire_at_ms,
             };
-            if row.live && expire_at_ms.is_none_or(|at| at > now_ms) {
+            let alive = expire_at_ms.is_none_or(|at| at > now_ms);
+            if let (true, Some(kind)) = (alive, row.kind) {
                 keys.push(row.key.to_vec());
+                kinds.push(kind);
             }
             ControlFlow::Continue(())
         })

@@ -6,14 +6,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
+use crate::format::edit::Edit;
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
+use crate::io::random::Random;
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::mutation::At;
+pub use crate::keyspace::object::{ValueHandle, ValueRef};
 use crate::keyspace::partition::Seat;
 use crate::limits::VALUE_INLINE_BYTES_MAX;
 use crate::log::{Frame, Reservation};
-use crate::types::{KeyspaceId, Lsn, Position};
-use crate::value::string::{PROVISIONAL_LSN, StringHandle, StringRef};
+use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
+use crate::value::collection::Collection;
+use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
 use super::begin::{Finished, Guards, Lookups};
 use super::core::{Core, Waste};
@@ -56,22 +60,15 @@ impl NewString<'_> {
     }
 
     /// A handle for a large value; small ones are copied into their entry.
-    fn handle(&self) -> Option<StringHandle> {
+    fn handle(&self) -> Option<ValueHandle> {
         if self.bytes().len() <= VALUE_INLINE_BYTES_MAX {
             return None;
         }
-        Some(StringHandle::from(match self {
+        Some(ValueHandle::String(StringHandle::from(match self {
             NewString::Shared(bytes) => bytes.clone(),
             NewString::Copied(bytes) => Bytes::copy_from_slice(bytes),
-        }))
+        })))
     }
-}
-
-/// What a live key holds.
-#[derive(Clone, Copy, Debug)]
-pub enum ValueRef<'u> {
-    /// A string.
-    String(StringRef<'u>),
 }
 
 /// A live key as a reader sees it.
@@ -98,6 +95,8 @@ pub struct ScanPage {
     pub next: u64,
     /// Live keys of this page.
     pub keys: Vec<Vec<u8>>,
+    /// What each of them holds.
+    pub kinds: Vec<ValueKind>,
 }
 
 /// The locked partitions of a unit's keys, and the frame its effects go to.
@@ -176,6 +175,11 @@ impl<'e> Unit<'e> {
     /// Wall time of the unit in milliseconds; constant while it runs.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// Random numbers of the unit's own, for what picks at random.
+    pub fn random(&self) -> Random {
+        Random::new(self.core.random())
     }
 
     /// Whether frequency, and not idle time, decides what leaves memory first.
@@ -281,14 +285,11 @@ impl<'e> Unit<'e> {
         &mut self,
         key: &Key<'_>,
         value: StringValue<'_>,
-        handle: Option<StringHandle>,
+        handle: Option<ValueHandle>,
         expire_at_ms: Option<u64>,
     ) {
         let before = self.before_write(key);
-        let counts = CountDelta {
-            keys: i8::from(!before.live),
-            expires: i8::from(expire_at_ms.is_some()) - i8::from(before.has_deadline),
-        };
+        let counts = before.counts_of_put(expire_at_ms);
         let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
         let record = Record::Put { keyspace, key: key_bytes, expire_at_ms, value, counts };
         self.write(key.position, &record, !before.in_memory, handle);
@@ -351,13 +352,62 @@ impl<'e> Unit<'e> {
         let source = source.expect("the source of a copy is live");
         let (expire_at_ms, raw) = (source.expire_at_ms(), source.raw());
         let handle = partition.share(keyspace, from.position, from.bytes);
-        let handle = handle.expect("the source of a copy has a value");
-        if let StringHandle::Flat(bytes) = &handle
-            && bytes.len() <= VALUE_INLINE_BYTES_MAX
-        {
-            return self.put_value(to, StringValue { bytes, raw }, None, expire_at_ms);
+        match handle.expect("the source of a copy has a value") {
+            ValueHandle::String(StringHandle::Flat(bytes))
+                if bytes.len() <= VALUE_INLINE_BYTES_MAX =>
+            {
+                let value = StringValue { bytes: &bytes, raw };
+                self.put_value(to, value, None, expire_at_ms);
+            }
+            ValueHandle::String(string) => {
+                let (value, handle) =
+                    (StringValue { bytes: &[], raw }, ValueHandle::String(string));
+                self.put_value(to, value, Some(handle), expire_at_ms);
+            }
+            collection => self.put_collection(to, collection, expire_at_ms),
         }
-        self.put_value(to, StringValue { bytes: &[], raw }, Some(handle), expire_at_ms);
+    }
+
+    /// The key now holds this collection with this deadline, whatever it held. The collection is
+    /// not empty.
+    pub fn put_collection(&mut self, key: &Key<'_>, value: ValueHandle, expire_at_ms: Option<u64>) {
+        let before = self.before_write(key);
+        let (keyspace, key_bytes, position) = (self.keyspace(key), key.bytes, key.position);
+        let fresh = !before.in_memory;
+        match value {
+            ValueHandle::String(_) => unreachable!("a string is no collection"),
+            ValueHandle::Packed(blob) => {
+                let counts = before.counts_of_put(expire_at_ms);
+                let (key, blob) = (key_bytes, &blob[..]);
+                let record = Record::PutPacked { keyspace, key, expire_at_ms, blob, counts };
+                self.write(position, &record, fresh, None);
+            }
+            ValueHandle::Collection(collection) => {
+                let record = Record::Edit {
+                    keyspace,
+                    key: key_bytes,
+                    creates: true,
+                    shape: collection.shape(),
+                    edit: whole(&collection),
+                    counts: before.counts_of_put(None),
+                };
+                let handle = Some(ValueHandle::Collection(collection));
+                self.write(key.position, &record, fresh, handle);
+                if expire_at_ms.is_some() {
+                    self.set_expiry(key, expire_at_ms);
+                }
+            }
+        }
+    }
+
+    /// Changes a collection, which afterwards has this kind and encoding; a key that is not live
+    /// begins with this change. The caller has checked the kind, and that something is left.
+    pub fn edit(&mut self, key: &Key<'_>, shape: u8, edit: Edit<'_>) {
+        let before = self.before_write(key);
+        let (keyspace, key_bytes, creates) = (self.keyspace(key), key.bytes, !before.live);
+        let counts = CountDelta { keys: i8::from(creates), expires: 0 };
+        let record = Record::Edit { keyspace, key: key_bytes, creates, shape, edit, counts };
+        self.write(key.position, &record, !before.in_memory, None);
     }
 
     fn keyspace(&self, key: &Key<'_>) -> KeyspaceId {
@@ -412,14 +462,19 @@ impl<'e> Unit<'e> {
         position: Position,
         record: &Record<'_>,
         fresh: bool,
-        handle: Option<StringHandle>,
+        handle: Option<ValueHandle>,
     ) {
         match &handle {
-            None => self.frame.push(record),
-            Some(StringHandle::Flat(bytes)) => {
+            None | Some(ValueHandle::Packed(_)) => self.frame.push(record),
+            Some(ValueHandle::String(StringHandle::Flat(bytes))) => {
                 self.frame.push_shared(record, std::slice::from_ref(bytes))
             }
-            Some(StringHandle::Paged(paged)) => self.frame.push_shared(record, paged.pages()),
+            Some(ValueHandle::String(StringHandle::Paged(paged))) => {
+                self.frame.push_shared(record, paged.pages())
+            }
+            Some(ValueHandle::Collection(collection)) => {
+                self.frame.push_shared(record, &collection.encoded_chunks());
+            }
         }
         let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh };
         let index = self.guard_of(position);
@@ -481,7 +536,25 @@ fn view<'u>(entry: &EntryRef<'u>, now_ms: u64) -> View<'u> {
         frequency: entry.frequency(now_ms),
         memory_bytes: entry.memory_bytes(),
         lsn: entry.lsn(),
-        value: ValueRef::String(entry.value().expect("a live entry has its value")),
+        value: entry.value().expect("a live entry has its value"),
+    }
+}
+
+/// The change that makes an empty collection this one; its bytes follow by reference.
+fn whole(collection: &Collection) -> Edit<'static> {
+    match collection.kind() {
+        ValueKind::List => Edit::Push { front: false, elements: &[] },
+        _ => Edit::Put { items: &[] },
+    }
+}
+
+impl Before {
+    /// The counts of a record that sets value and deadline.
+    fn counts_of_put(&self, expire_at_ms: Option<u64>) -> CountDelta {
+        CountDelta {
+            keys: i8::from(!self.live),
+            expires: i8::from(expire_at_ms.is_some()) - i8::from(self.has_deadline),
+        }
     }
 }
 

@@ -141,6 +141,17 @@ impl<'a> Decoder<'a> {
             .map_err(|_| DecodeError::new(start as u64, "number exceeds 32 bits"))
     }
 
+    /// A varint of up to 128 bits.
+    pub fn varint_wide(&mut self) -> Result<u128, DecodeError> {
+        match varint::decode_wide(&self.bytes[self.at..]) {
+            Ok((value, len)) => {
+                self.at += len;
+                Ok(value)
+            }
+            Err(error) => Err(DecodeError::new(self.at as u64 + error.offset, error.reason)),
+        }
+    }
+
     /// A varint length followed by that many bytes.
     pub fn prefixed(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.varint()?;

@@ -3,6 +3,7 @@
 
 pub mod checksum;
 pub mod decoder;
+pub mod edit;
 pub mod file_name;
 pub mod frame;
 pub mod manifest;

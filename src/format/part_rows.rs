@@ -1,4 +1,4 @@
-//! Key blocks of a part: rows of one keyspace in the order (position, key, page), apart from their
+//! Key blocks of a part: rows of one keyspace in the order (position, key, chunk), apart from their
 //! values. A block names the value blocks that its rows lie in; rows take their values from them
 //! end to end, so that a row stores a length and no place.
 
@@ -10,17 +10,20 @@ use super::decoder::Decoder;
 use super::part_block::{ALIGN_BYTES, BLOCK_RAW_BYTES_MAX, BlockAt};
 use super::varint;
 use crate::error::DecodeError;
-use crate::types::{KeyspaceId, LSN_MAX, Lsn, Position};
+use crate::types::{ChunkId, KeyspaceId, LSN_MAX, Lsn, Position, ValueKind};
 
 const TOMBSTONE: u8 = 0;
 const STRING: u8 = 1;
-const PAGED: u8 = 2;
-const PAGE: u8 = 3;
+/// A string in pages, or a collection in chunks.
+const HEAD: u8 = 2;
+const CHUNK: u8 = 3;
 const KIND_MASK: u8 = 0b0000_0011;
 const EXPIRES: u8 = 0b0000_0100;
 const RAW: u8 = 0b0000_1000;
 const NEXT_BLOCK: u8 = 0b0001_0000;
-const KNOWN: u8 = 0b0001_1111;
+/// A collection: a byte with its kind and encoding follows.
+const COLLECTION: u8 = 0b0010_0000;
+const KNOWN: u8 = 0b0011_1111;
 
 /// Where a value's bytes are. A value without bytes is nowhere: its block is all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,31 +61,112 @@ pub enum RowKind {
         /// LSN of the string's creation.
         generation: Lsn,
     },
-    /// One page of the paged string whose head stands before it.
-    Page {
-        /// Generation of the head it belongs to.
-        generation: Lsn,
-        /// Number, from 0.
-        number: u32,
-        /// The bytes.
+    /// A small collection in one piece.
+    Packed {
+        /// Deadline in Unix milliseconds.
+        expire_at_ms: Option<u64>,
+        /// Its kind and encoding, as [`crate::value::packed`] puts them into one byte.
+        shape: u8,
+        /// The items.
         value: ValueAt,
     },
+    /// The head of a large collection; its chunks are rows of their own, here or in older parts.
+    Chunked(ChunkedHead),
+    /// One page of a paged string, or one chunk of a collection, whose head stands before it.
+    Chunk {
+        /// Generation of the head it belongs to.
+        generation: u64,
+        /// Number of the page, from 0, or identity of the chunk.
+        id: ChunkId,
+        /// The bytes; a chunk of a collection without bytes is gone.
+        value: ValueAt,
+    },
+}
+
+/// The head of a collection in chunks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChunkedHead {
+    /// Deadline in Unix milliseconds.
+    pub expire_at_ms: Option<u64>,
+    /// Its kind and encoding, as [`crate::value::packed`] puts them into one byte.
+    pub shape: u8,
+    /// Items.
+    pub len: u64,
+    /// Chunks that it has.
+    pub chunk_count: u64,
+    /// Which incarnation of the key's value this is.
+    pub generation: u64,
 }
 
 impl RowKind {
     /// The deadline, if the row has one.
     pub fn expire_at_ms(&self) -> Option<u64> {
         match *self {
-            RowKind::String { expire_at_ms, .. } | RowKind::Paged { expire_at_ms, .. } => {
-                expire_at_ms
-            }
-            RowKind::Tombstone | RowKind::Page { .. } => None,
+            RowKind::String { expire_at_ms, .. }
+            | RowKind::Paged { expire_at_ms, .. }
+            | RowKind::Packed { expire_at_ms, .. }
+            | RowKind::Chunked(ChunkedHead { expire_at_ms, .. }) => expire_at_ms,
+            RowKind::Tombstone | RowKind::Chunk { .. } => None,
         }
     }
 
-    /// Whether it is a page and not the row of a key.
-    pub fn is_page(&self) -> bool {
-        matches!(self, RowKind::Page { .. })
+    /// Whether it is a page or chunk and not the row of a key.
+    pub fn is_chunk(&self) -> bool {
+        matches!(self, RowKind::Chunk { .. })
+    }
+
+    /// What the key holds; none for tombstones, chunks, and kinds that nobody knows.
+    pub fn value_kind(&self) -> Option<ValueKind> {
+        match *self {
+            RowKind::Tombstone | RowKind::Chunk { .. } => None,
+            RowKind::String { .. } | RowKind::Paged { .. } => Some(ValueKind::String),
+            RowKind::Packed { shape, .. } | RowKind::Chunked(ChunkedHead { shape, .. }) => {
+                ValueKind::of_shape(shape)
+            }
+        }
+    }
+
+    /// Where its bytes are, for rows that have bytes.
+    pub fn value(&self) -> Option<ValueAt> {
+        match *self {
+            RowKind::String { value, .. }
+            | RowKind::Packed { value, .. }
+            | RowKind::Chunk { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// As [`RowKind::value`].
+    pub fn value_mut(&mut self) -> Option<&mut ValueAt> {
+        match self {
+            RowKind::String { value, .. }
+            | RowKind::Packed { value, .. }
+            | RowKind::Chunk { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The generation of what chunks follow it, for heads.
+    pub fn generation(&self) -> Option<u64> {
+        match *self {
+            RowKind::Paged { generation, .. }
+            | RowKind::Chunked(ChunkedHead { generation, .. }) => Some(generation),
+            _ => None,
+        }
+    }
+
+    /// The flags byte, but for [`NEXT_BLOCK`].
+    fn flags(&self) -> u8 {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let kind = match *self {
+            RowKind::Tombstone => TOMBSTONE,
+            RowKind::String { raw, .. } => STRING | bit(raw, RAW),
+            RowKind::Paged { raw, .. } => HEAD | bit(raw, RAW),
+            RowKind::Packed { .. } => STRING | COLLECTION,
+            RowKind::Chunked(_) => HEAD | COLLECTION,
+            RowKind::Chunk { .. } => CHUNK,
+        };
+        kind | bit(self.expire_at_ms().is_some(), EXPIRES)
     }
 }
 
@@ -145,7 +229,7 @@ impl KeyBlockBuilder {
         self.last_position
     }
 
-    /// Adds a row. Rows come in order; a page follows a row of its key, unless it is the first.
+    /// Adds a row. Rows come in order; a chunk follows a row of its key, unless it is the first.
     pub fn push(&mut self, row: &NewRow<'_>) {
         let first = self.is_empty();
         if first {
@@ -154,40 +238,17 @@ impl KeyBlockBuilder {
             self.last_lsn = 0;
         }
         let out = &mut self.rows;
-        let (kind, expire_at_ms, raw) = match row.kind {
-            RowKind::Tombstone => (TOMBSTONE, None, false),
-            RowKind::String { expire_at_ms, raw, .. } => (STRING, expire_at_ms, raw),
-            RowKind::Paged { expire_at_ms, raw, .. } => (PAGED, expire_at_ms, raw),
-            RowKind::Page { .. } => (PAGE, None, false),
-        };
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(
-            kind | flag(expire_at_ms.is_some(), EXPIRES)
-                | flag(raw, RAW)
-                | flag(row.next_block, NEXT_BLOCK),
-        );
-        if first || kind != PAGE {
+        out.push(row.kind.flags() | if row.next_block { NEXT_BLOCK } else { 0 });
+        if first || !row.kind.is_chunk() {
             varint::encode(row.position.0 - self.last_position.0, out);
             varint::encode(row.key.len() as u64, out);
             out.extend_from_slice(row.key);
         }
         varint::encode(zigzag(row.lsn.wrapping_sub(self.last_lsn) as i64), out);
-        if let Some(at) = expire_at_ms {
+        if let Some(at) = row.kind.expire_at_ms() {
             varint::encode(at, out);
         }
-        match row.kind {
-            RowKind::Tombstone => {}
-            RowKind::String { value, .. } => varint::encode(u64::from(value.len), out),
-            RowKind::Paged { len, generation, .. } => {
-                varint::encode(len, out);
-                varint::encode(generation, out);
-            }
-            RowKind::Page { generation, number, value } => {
-                varint::encode(generation, out);
-                varint::encode(u64::from(number), out);
-                varint::encode(u64::from(value.len), out);
-            }
-        }
+        encode_body(&row.kind, out);
         self.last_position = row.position;
         self.last_lsn = row.lsn;
         self.row_count += 1;
@@ -210,6 +271,33 @@ impl KeyBlockBuilder {
         out.extend_from_slice(&self.rows);
         self.rows.clear();
         self.row_count = 0;
+    }
+}
+
+/// What follows the deadline of a row.
+fn encode_body(kind: &RowKind, out: &mut Vec<u8>) {
+    match *kind {
+        RowKind::Tombstone => {}
+        RowKind::String { value, .. } => varint::encode(u64::from(value.len), out),
+        RowKind::Paged { len, generation, .. } => {
+            varint::encode(len, out);
+            varint::encode(generation, out);
+        }
+        RowKind::Packed { shape, value, .. } => {
+            out.push(shape);
+            varint::encode(u64::from(value.len), out);
+        }
+        RowKind::Chunked(head) => {
+            out.push(head.shape);
+            varint::encode(head.len, out);
+            varint::encode(head.chunk_count, out);
+            varint::encode(head.generation, out);
+        }
+        RowKind::Chunk { generation, id, value } => {
+            varint::encode(generation, out);
+            varint::encode_wide(id, out);
+            varint::encode(u64::from(value.len), out);
+        }
     }
 }
 
@@ -341,7 +429,7 @@ impl KeyBlock {
         if flags & !KNOWN != 0 {
             return Err(input.error(0, "unknown row flags"));
         }
-        if cursor.rows_read == 0 || flags & KIND_MASK != PAGE {
+        if cursor.rows_read == 0 || flags & KIND_MASK != CHUNK {
             let step = input.varint()?;
             let position = cursor.position.0.checked_add(step);
             cursor.position = Position(position.ok_or(input.error(0, "position out of range"))?);
@@ -378,9 +466,13 @@ impl KeyBlock {
         cursor: &mut RowCursor,
     ) -> Result<RowKind, DecodeError> {
         let kind = flags & KIND_MASK;
-        let lives = kind == STRING || kind == PAGED;
-        let has_value = kind == STRING || kind == PAGE;
-        if (flags & (EXPIRES | RAW) != 0 && !lives) || (flags & NEXT_BLOCK != 0 && !has_value) {
+        let lives = kind == STRING || kind == HEAD;
+        let has_value = kind == STRING || kind == CHUNK;
+        let is_collection = flags & COLLECTION != 0;
+        if (flags & (EXPIRES | RAW | COLLECTION) != 0 && !lives)
+            || (flags & NEXT_BLOCK != 0 && !has_value)
+            || (is_collection && flags & RAW != 0)
+        {
             return Err(input.error(0, "row flags do not go with its kind"));
         }
         let expire_at_ms = match flags & EXPIRES {
@@ -388,22 +480,34 @@ impl KeyBlock {
             _ => Some(input.varint()?),
         };
         let raw = flags & RAW != 0;
-        Ok(match kind {
-            TOMBSTONE => RowKind::Tombstone,
-            STRING => RowKind::String {
+        Ok(match (kind, is_collection) {
+            (TOMBSTONE, _) => RowKind::Tombstone,
+            (STRING, false) => RowKind::String {
                 expire_at_ms,
                 raw,
                 value: self.decode_value(input, flags, cursor)?,
             },
-            PAGED => RowKind::Paged {
+            (STRING, true) => RowKind::Packed {
+                expire_at_ms,
+                shape: input.u8()?,
+                value: self.decode_value(input, flags, cursor)?,
+            },
+            (HEAD, false) => RowKind::Paged {
                 expire_at_ms,
                 raw,
                 len: input.varint()?,
                 generation: input.varint_lsn()?,
             },
-            _ => RowKind::Page {
-                generation: input.varint_lsn()?,
-                number: input.varint_u32()?,
+            (HEAD, true) => RowKind::Chunked(ChunkedHead {
+                expire_at_ms,
+                shape: input.u8()?,
+                len: input.varint()?,
+                chunk_count: input.varint()?,
+                generation: input.varint()?,
+            }),
+            _ => RowKind::Chunk {
+                generation: input.varint()?,
+                id: input.varint_wide()?,
                 value: self.decode_value(input, flags, cursor)?,
             },
         })
@@ -482,24 +586,33 @@ mod tests {
     }
 
     fn sample() -> (Vec<NewRow<'static>>, Vec<BlockAt>) {
-        let page = |number, len| RowKind::Page {
-            generation: 90,
-            number,
-            value: ValueAt { len, ..ValueAt::default() },
-        };
+        let value = |len| ValueAt { len, ..ValueAt::default() };
+        let chunk = |id, len| RowKind::Chunk { generation: 90, id, value: value(len) };
         let paged = RowKind::Paged {
             expire_at_ms: Some(u64::MAX),
             raw: true,
             len: 1 << 20,
             generation: 90,
         };
+        let head = RowKind::Chunked(ChunkedHead {
+            expire_at_ms: Some(5),
+            shape: 0x41,
+            len: 1000,
+            chunk_count: 8,
+            generation: 90,
+        });
+        let packed = RowKind::Packed { expire_at_ms: None, shape: 0x20, value: value(3) };
         let mut rows = vec![
             new_row(10, b"a", 100, string(5)),
             new_row(10, b"b", 99, string(0)),
             new_row(10, b"b2", LSN_MAX, RowKind::Tombstone),
             new_row(11, b"", 1, paged),
-            new_row(11, b"", 95, page(3, 7)),
-            new_row(11, b"", 96, page(9, 1)),
+            new_row(11, b"", 95, chunk(3, 7)),
+            new_row(11, b"", 96, chunk(9, 1)),
+            new_row(12, b"h", 97, head),
+            new_row(12, b"h", 97, chunk(0, 0)),
+            new_row(12, b"h", 98, chunk(ChunkId::MAX, 4)),
+            new_row(13, b"s", 98, packed),
             new_row(u64::MAX, b"z", 96, string(2)),
         ];
         rows[0].next_block = true;
@@ -528,15 +641,30 @@ mod tests {
             let row = block.next(&mut cursor).unwrap().unwrap();
             assert_eq!((row.position, row.lsn), (expected.position, expected.lsn));
             assert_eq!(block.key(&row), expected.key);
-            assert_eq!(row.kind.expire_at_ms(), expected.kind.expire_at_ms());
-            if let RowKind::String { value, .. } | RowKind::Page { value, .. } = row.kind {
+            if let Some(value) = row.kind.value() {
                 starts.push((value.block, value.start, value.len));
             }
+            let without_places = |mut kind: RowKind| {
+                if let Some(value) = kind.value_mut() {
+                    *value = ValueAt { len: value.len, ..ValueAt::default() };
+                }
+                kind
+            };
+            assert_eq!(without_places(row.kind), expected.kind);
         }
         assert_eq!(block.next(&mut cursor).unwrap(), None);
         let (one, two) = (blocks[0], blocks[1]);
         let none = BlockAt::default();
-        let expected = [(one, 0, 5), (none, 0, 0), (two, 0, 7), (two, 7, 1), (two, 8, 2)];
+        let expected = [
+            (one, 0, 5),
+            (none, 0, 0),
+            (two, 0, 7),
+            (two, 7, 1),
+            (none, 0, 0),
+            (two, 8, 4),
+            (two, 12, 3),
+            (two, 15, 2),
+        ];
         assert_eq!(starts, expected);
     }
 

@@ -5,6 +5,7 @@
 
 use crate::error::DecodeError;
 use crate::format::decoder::Decoder;
+use crate::format::edit::Edit;
 use crate::format::varint;
 use crate::limits::{DATABASES_MAX, STRING_BYTES_MAX};
 use crate::types::KeyspaceId;
@@ -89,6 +90,35 @@ pub enum Record<'a> {
         /// The bytes.
         bytes: &'a [u8],
     },
+    /// Absolute: the key now holds this small collection and this deadline.
+    PutPacked {
+        /// Keyspace.
+        keyspace: KeyspaceId,
+        /// Key.
+        key: &'a [u8],
+        /// Deadline in Unix milliseconds.
+        expire_at_ms: Option<u64>,
+        /// Kind and encoding, then the items.
+        blob: &'a [u8],
+        /// Counts.
+        counts: CountDelta,
+    },
+    /// Delta: a collection changed. The deadline stays. Absolute where it `creates`: then the key
+    /// was an empty collection without a deadline before.
+    Edit {
+        /// Keyspace.
+        keyspace: KeyspaceId,
+        /// Key.
+        key: &'a [u8],
+        /// Whether the collection begins with this record, whatever the key held.
+        creates: bool,
+        /// Kind and encoding of the collection after the change.
+        shape: u8,
+        /// What changed.
+        edit: Edit<'a>,
+        /// Counts.
+        counts: CountDelta,
+    },
     /// Absolute: databases now stand for these keyspaces (FLUSHDB, FLUSHALL, SWAPDB). Databases not
     /// named keep theirs. The only record that belongs to every partition.
     Databases {
@@ -104,11 +134,14 @@ mod kind {
     pub const EXPIRE: u8 = 3;
     pub const WRITE_RANGE: u8 = 4;
     pub const DATABASES: u8 = 5;
+    pub const PUT_PACKED: u8 = 6;
+    pub const EDIT: u8 = 7;
 }
 
 /// Bits of the flags byte above the two count deltas.
 const HAS_EXPIRY: u8 = 1 << 4;
 const RAW: u8 = 1 << 5;
+const CREATES: u8 = 1 << 4;
 const REASON_SHIFT: u32 = 4;
 const COUNTS_MASK: u8 = 0x0f;
 
@@ -121,7 +154,7 @@ impl Record<'_> {
     }
 
     /// Appends the record without the bytes it ends with (the value of a put, the bytes of a
-    /// range), of which `trailing_len` will follow by reference, whatever the record itself holds.
+    /// range, the items of an edit), of which `trailing_len` will follow by reference, whatever the record itself holds.
     pub fn encode_head(&self, trailing_len: u64, out: &mut Vec<u8>) {
         match self {
             Record::Put { keyspace, key, expire_at_ms, value, counts } => {
@@ -146,6 +179,18 @@ impl Record<'_> {
                 varint::encode(*offset, out);
                 varint::encode(trailing_len, out);
             }
+            Record::PutPacked { keyspace, key, expire_at_ms, counts, .. } => {
+                let flags = counts.encode() | expiry_flag(*expire_at_ms);
+                encode_key(out, kind::PUT_PACKED, flags, *keyspace, key);
+                encode_expiry(out, *expire_at_ms);
+                varint::encode(trailing_len, out);
+            }
+            Record::Edit { keyspace, key, creates, shape, edit, counts } => {
+                let flags = counts.encode() | if *creates { CREATES } else { 0 };
+                encode_key(out, kind::EDIT, flags, *keyspace, key);
+                out.push(*shape);
+                edit.encode_head(trailing_len, out);
+            }
             Record::Databases { changed } => {
                 out.extend_from_slice(&[kind::DATABASES, 0]);
                 varint::encode(changed.len() as u64, out);
@@ -160,10 +205,25 @@ impl Record<'_> {
     /// Upper bound of what a head takes beyond its key, in bytes (a map of databases excepted).
     pub const HEAD_BYTES_MAX: usize = 2 + 5 + varint::BYTES_MAX + 8 + 2 * varint::BYTES_MAX;
 
+    /// The key that it is about; none for a map of databases.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Record::Put { key, .. }
+            | Record::Delete { key, .. }
+            | Record::Expire { key, .. }
+            | Record::WriteRange { key, .. }
+            | Record::PutPacked { key, .. }
+            | Record::Edit { key, .. } => Some(key),
+            Record::Databases { .. } => None,
+        }
+    }
+
     fn trailing_bytes(&self) -> &[u8] {
         match self {
             Record::Put { value, .. } => value.bytes,
             Record::WriteRange { bytes, .. } => bytes,
+            Record::PutPacked { blob, .. } => blob,
+            Record::Edit { edit, .. } => edit.trailing_bytes(),
             _ => &[],
         }
     }
@@ -210,6 +270,8 @@ fn decode<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
         kind::DELETE => COUNTS_MASK | 3 << REASON_SHIFT,
         kind::EXPIRE => COUNTS_MASK | HAS_EXPIRY,
         kind::WRITE_RANGE | kind::DATABASES => 0,
+        kind::PUT_PACKED => COUNTS_MASK | HAS_EXPIRY,
+        kind::EDIT => COUNTS_MASK | CREATES,
         _ => return Err(decoder.error(2, "unknown kind of record")),
     };
     if flags & !known != 0 {
@@ -245,6 +307,15 @@ fn decode<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
             Record::Delete { keyspace, key, reason, counts }
         }
         kind::EXPIRE => Record::Expire { keyspace, key, expire_at_ms: expiry(decoder)?, counts },
+        kind::PUT_PACKED => {
+            let (expire_at_ms, blob) = (expiry(decoder)?, decoder.prefixed()?);
+            Record::PutPacked { keyspace, key, expire_at_ms, blob, counts }
+        }
+        kind::EDIT => {
+            let (creates, shape) = (flags & CREATES != 0, decoder.u8()?);
+            let edit = Edit::decode(decoder)?;
+            Record::Edit { keyspace, key, creates, shape, edit, counts }
+        }
         _ => {
             let (offset, bytes) = (decoder.varint()?, decoder.prefixed()?);
             // The string grows to the end of the range: the bound comes before that (D11).
@@ -342,6 +413,21 @@ mod tests {
             }
             2 => Record::Expire { keyspace, key, expire_at_ms, counts },
             3 => Record::WriteRange { keyspace, key, offset: *number, bytes },
+            4 => Record::PutPacked { keyspace, key, expire_at_ms, blob: bytes, counts },
+            5 => {
+                let index = *number;
+                let edit = match number % 7 {
+                    0 => Edit::Put { items: bytes },
+                    1 => Edit::Remove { members: bytes },
+                    2 => Edit::Push { front: true, elements: bytes },
+                    3 => Edit::Push { front: false, elements: bytes },
+                    4 => Edit::Cut { index, count: u64::from(keyspace) },
+                    5 => Edit::Set { index, element: bytes },
+                    _ => Edit::Insert { index, element: bytes },
+                };
+                let (creates, shape) = (number % 2 == 0, keys.unsigned_abs());
+                Record::Edit { keyspace, key, creates, shape, edit, counts }
+            }
             _ => Record::Databases {
                 changed: bytes.iter().map(|&byte| (u32::from(byte), keyspace)).collect(),
             },
@@ -372,7 +458,7 @@ mod tests {
     proptest! {
         #[test]
         fn records_read_back_in_order(
-            owned in vec((0u8..5, 0..KeyspaceId::MAX, vec(any::<u8>(), 0..40), any::<Option<u64>>(),
+            owned in vec((0u8..7, 0..KeyspaceId::MAX, vec(any::<u8>(), 0..40), any::<Option<u64>>(),
                 vec(any::<u8>(), 0..300), (-1i8..=1, -1i8..=1), 0..=STRING_BYTES_MAX - 300), 0..6)
         ) {
             let written: Vec<Record<'_>> = owned.iter().map(record).collect();
@@ -384,7 +470,7 @@ mod tests {
 
         #[test]
         fn whatever_decodes_encodes_to_the_same_bytes(
-            payload in vec(any::<u8>(), 0..80), kind in 1u8..6
+            payload in vec(any::<u8>(), 0..80), kind in 1u8..8
         ) {
             let mut payload = payload;
             if let Some(first) = payload.first_mut() {
@@ -424,7 +510,11 @@ mod tests {
     fn unknown_kinds_flags_and_lengths_are_errors_and_end_the_records() {
         for payload in [
             &[0, 0, 1, 1, b'k'][..],
-            &[6, 0, 1, 1, b'k'],
+            &[8, 0, 1, 1, b'k'],
+            &[6, 0x20, 1, 1, b'k', 0],
+            &[7, 0x20, 1, 1, b'k', 0x40, 1, 0],
+            &[7, 0, 1, 1, b'k', 0x40, 0, 0],
+            &[7, 0, 1, 1, b'k', 0x40, 8, 0],
             &[1, 0x40, 1, 1, b'k', 0],
             &[1, 0x03, 1, 1, b'k', 0],
             &[2, 0x30, 1, 1, b'k'],

@@ -16,6 +16,38 @@ pub fn encode(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
+/// Appends a number of up to 128 bits, in the same form.
+pub fn encode_wide(mut value: u128, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// As [`decode`], for a number of up to 128 bits.
+///
+/// # Errors
+/// The bytes end too early, the form is not the shortest, or the value exceeds 128 bits.
+pub fn decode_wide(bytes: &[u8]) -> Result<(u128, usize), DecodeError> {
+    let mut value = 0u128;
+    for (index, &byte) in bytes.iter().enumerate() {
+        let bits = u128::from(byte & 0x7f);
+        let shift = 7 * index as u32;
+        if shift >= u128::BITS || (bits << shift) >> shift != bits {
+            return Err(DecodeError::new(index as u64, "varint exceeds 128 bits"));
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            if byte == 0 && index > 0 {
+                return Err(DecodeError::new(index as u64, "varint is not in its shortest form"));
+            }
+            return Ok((value, index + 1));
+        }
+    }
+    Err(DecodeError::new(bytes.len() as u64, "varint is cut short"))
+}
+
 /// Bytes that [`encode`] appends.
 pub fn encoded_len(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
@@ -94,6 +126,20 @@ mod tests {
         }
 
         #[test]
+        fn wide_numbers_decode_to_themselves(value: u128, shift in 0u32..128) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            encode_wide(value, &mut bytes);
+            prop_assert_eq!(decode_wide(&bytes).unwrap(), (value, bytes.len()));
+            prop_assert!(decode_wide(&bytes[..bytes.len() - 1]).is_err());
+            if let Ok(value) = u64::try_from(value) {
+                let mut narrow = Vec::new();
+                encode(value, &mut narrow);
+                prop_assert_eq!(narrow, bytes);
+            }
+        }
+
+        #[test]
         fn what_decodes_is_the_only_encoding(bytes: [u8; 12]) {
             if let Ok((value, len)) = decode(&bytes) {
                 let mut again = Vec::new();
@@ -113,5 +159,12 @@ mod tests {
         most[9] = 2;
         assert_eq!(decode(&most).unwrap_err().reason, "varint exceeds 64 bits");
         assert!(decode(&[0xff; 20]).is_err());
+        assert!(decode_wide(&[0x80, 0x00]).is_err());
+        let mut most = [0xff; 19];
+        most[18] = 3;
+        assert_eq!(decode_wide(&most).unwrap(), (u128::MAX, 19));
+        most[18] = 4;
+        assert_eq!(decode_wide(&most).unwrap_err().reason, "varint exceeds 128 bits");
+        assert!(decode_wide(&[0xff; 30]).is_err());
     }
 }

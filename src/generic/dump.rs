@@ -64,6 +64,9 @@ fn dump(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
     match call.unit.get(&key).map(|view| view.value) {
         None => call.reply.null(),
+        Some(ValueRef::Packed(_) | ValueRef::Collection(_)) => {
+            return Err(Failure::text("ERR DUMP of a collection is not there yet"));
+        }
         Some(ValueRef::String(string)) => {
             let pieces = payload::encode_string(&string);
             let len = pieces.iter().map(Bytes::len).sum();

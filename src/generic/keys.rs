@@ -4,7 +4,7 @@
 use crate::command::row::{first_key, key_arg, keys_at, named_key};
 use crate::command::spec::key_flag::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE};
 use crate::command::spec::{Call, Command, Failure, Spec, flag};
-use crate::engine::unit::{Key, ValueRef};
+use crate::engine::unit::Key;
 use crate::format::record::DeleteReason;
 
 /// The rows of this family.
@@ -139,7 +139,7 @@ fn type_of(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
     let name = match call.unit.peek(&key).map(|view| view.value) {
         None => "none",
-        Some(ValueRef::String(_)) => "string",
+        Some(value) => value.kind().name(),
     };
     call.reply.simple(name);
     Ok(())

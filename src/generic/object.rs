@@ -1,5 +1,7 @@
 //! OBJECT: what is known about a key's value beside its contents.
 
+use crate::command::collection::encoding_of;
+use crate::command::encodings;
 use crate::command::help::{HELP_SUMMARY, help, unknown_subcommand};
 use crate::command::number::parse_integer;
 use crate::command::row::{key_arg, keys_at};
@@ -151,6 +153,7 @@ pub fn encoding(value: ValueRef<'_>) -> &'static str {
             }
         }
         ValueRef::String(_) => "raw",
+        collection => encodings::name(collection.kind(), encoding_of(collection)),
     }
 }
 
@@ -161,7 +164,7 @@ pub fn references(value: ValueRef<'_>) -> i64 {
             Some(0..SHARED_INTEGERS) => SHARED_REFERENCES,
             _ => 1,
         },
-        ValueRef::String(_) => 1,
+        _ => 1,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::command::glob;
 use crate::command::number::integer;
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::error::Error;
+use crate::types::ValueKind;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -101,19 +102,23 @@ fn keys(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 #[derive(Clone, Copy)]
 struct Filter<'a> {
     pattern: Option<&'a [u8]>,
-    strings: bool,
+    kind: Option<&'a [u8]>,
 }
 
 impl<'a> Filter<'a> {
     /// The pattern `*` takes every key, the empty one too, which a glob would not.
     fn matching(pattern: &'a [u8]) -> Filter<'a> {
         let pattern = (pattern != b"*").then_some(pattern);
-        Filter { pattern, strings: true }
+        Filter { pattern, kind: None }
     }
 
-    /// Every value is a string as yet: any other type accepts nothing.
     fn accepts(&self, key: &[u8]) -> bool {
-        self.strings && self.pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
+    }
+
+    /// A name that no type has accepts nothing.
+    fn accepts_kind(&self, kind: ValueKind) -> bool {
+        self.kind.is_none_or(|name| name.eq_ignore_ascii_case(kind.name().as_bytes()))
     }
 }
 
@@ -126,8 +131,9 @@ fn scan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         true => call.unit.scan(call.db, cursor, count).map_err(unreadable)?,
         false => Default::default(),
     };
-    let mut found = page.keys;
-    found.retain(|key| filter.accepts(key));
+    let pairs = page.keys.into_iter().zip(page.kinds);
+    let wanted = pairs.filter(|(key, kind)| filter.accepts(key) && filter.accepts_kind(*kind));
+    let found: Vec<Vec<u8>> = wanted.map(|(key, _)| key).collect();
     call.reply.array(2);
     call.reply.bulk(page.next.to_string().as_bytes());
     reply_keys(call, &found);
@@ -150,7 +156,7 @@ fn scan_options<'a>(args: &Args<'a>) -> Result<(Filter<'a>, usize), Failure> {
         } else if args.is(index, "MATCH") {
             filter.pattern = Filter::matching(args.get(index + 1)).pattern;
         } else if args.is(index, "TYPE") {
-            filter.strings = args.is(index + 1, "string");
+            filter.kind = Some(args.get(index + 1));
         } else {
             return Err(Failure::Syntax);
         }

@@ -10,14 +10,15 @@ use std::ops::ControlFlow;
 use crate::command::glob;
 use crate::engine::offline::{Offline, StoredValue};
 use crate::engine::offline_scan::KeyView;
+use crate::keyspace::object::ValueRef;
+use crate::types::ValueKind;
 
+use super::collection::{item_json, item_text};
 use super::directory::Directory;
 use super::progress::Progress;
 use super::text::{base64, csv, json_bytes, problem, quoted, time, unquoted};
 use super::{Failure, Outcome};
 
-/// The only type of value that there is.
-const STRING: &str = "string";
 /// Progress is told after so many keys.
 const PROGRESS_KEYS: u64 = 1 << 14;
 
@@ -50,9 +51,8 @@ impl Filter {
         pattern.is_none_or(|pattern| glob::matches(pattern, key, false))
     }
 
-    fn wants_strings(&self) -> bool {
-        let kind = self.kind.as_deref();
-        kind.is_none_or(|kind| kind.eq_ignore_ascii_case(STRING))
+    fn wants_kind(&self, kind: ValueKind) -> bool {
+        self.kind.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(kind.name()))
     }
 }
 
@@ -74,9 +74,6 @@ pub fn keys(
     if format == Format::Csv {
         writeln!(out, "db,key,key_base64,type,bytes,expire_at,expired,lsn")?;
     }
-    if !filter.wants_strings() {
-        return Ok(outcome);
-    }
     let databases = state.databases().into_iter();
     for (db, keyspace) in databases.filter(|(db, _)| filter.db.is_none_or(|only| only == *db)) {
         let (mut seen, mut written) = (0u64, Ok(()));
@@ -85,7 +82,7 @@ pub fn keys(
             if seen.is_multiple_of(PROGRESS_KEYS) {
                 progress.tell(|| format!("{seen} keys of database {db}"));
             }
-            if filter.wants(key.key) {
+            if filter.wants(key.key) && filter.wants_kind(key.kind) {
                 written = write_key(db, &key, format, now_ms, out);
             }
             match &written {
@@ -127,13 +124,15 @@ fn write_key(
     now_ms: u64,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
-    let (bytes, lsn) = (view.value_bytes, view.lsn);
+    let (lsn, kind) = (view.lsn, view.kind.name());
+    let bytes = view.value_bytes.map(|bytes| bytes.to_string());
     let expire_at = view.expire_at_ms.map(time);
     let expired = view.expire_at_ms.is_some_and(|at| at <= now_ms);
     match format {
         Format::Text => {
             let key = quoted(view.key);
-            write!(out, "{key}  db {db}, {STRING}, {bytes} bytes")?;
+            let size = bytes.map_or("in chunks".to_owned(), |bytes| format!("{bytes} bytes"));
+            write!(out, "{key}  db {db}, {kind}, {size}")?;
             if let Some(at) = expire_at {
                 let verb = if expired { "expired" } else { "expires" };
                 write!(out, ", {verb} {at}")?;
@@ -143,9 +142,10 @@ fn write_key(
         Format::Json => {
             let key = json_bytes("key", view.key);
             let at = expire_at.map_or("null".to_owned(), |at| format!("\"{at}\""));
+            let bytes = bytes.unwrap_or_else(|| "null".to_owned());
             writeln!(
                 out,
-                "{{\"db\":{db},{key},\"type\":\"{STRING}\",\"bytes\":{bytes},\
+                "{{\"db\":{db},{key},\"type\":\"{kind}\",\"bytes\":{bytes},\
                  \"expire_at\":{at},\"expired\":{expired},\"lsn\":{lsn}}}"
             )
         }
@@ -154,8 +154,8 @@ fn write_key(
                 Ok(text) => (csv(text), String::new()),
                 Err(_) => (String::new(), base64(view.key)),
             };
-            let at = expire_at.unwrap_or_default();
-            writeln!(out, "{db},{text},{encoded},{STRING},{bytes},{at},{expired},{lsn}")
+            let (at, bytes) = (expire_at.unwrap_or_default(), bytes.unwrap_or_default());
+            writeln!(out, "{db},{text},{encoded},{kind},{bytes},{at},{expired},{lsn}")
         }
     }
 }
@@ -198,31 +198,53 @@ pub fn get(
         writeln!(warn, "there is no key {} in database {db}", quoted(key))?;
         return Ok(Outcome::Missing);
     };
-    let string = value.as_string();
     let expire_at = expire_at_ms.map(time);
+    let value = value.as_value();
+    let kind = value.kind().name();
     match format {
-        ValueFormat::Raw => {
-            for piece in string.pieces(0, string.len()) {
-                out.write_all(piece)?;
-            }
-        }
+        ValueFormat::Raw => write_raw(value, out)?,
         ValueFormat::Text => {
-            let bytes = string.len();
-            write!(out, "{}  db {db}, {STRING}, {bytes} bytes, LSN {lsn}", quoted(key))?;
+            let bytes = value.bytes();
+            write!(out, "{}  db {db}, {kind}, {bytes} bytes, LSN {lsn}", quoted(key))?;
             if let Some(at) = expire_at {
                 write!(out, ", expires {at}")?;
             }
-            writeln!(out, "\n{}", quoted(&string.to_vec()))?;
+            writeln!(out)?;
+            match value {
+                ValueRef::String(string) => writeln!(out, "{}", quoted(&string.to_vec()))?,
+                _ => value.items().try_for_each(|item| writeln!(out, "{}", item_text(&item)))?,
+            }
         }
         ValueFormat::Json => {
-            let (key, value) = (json_bytes("key", key), json_bytes("value", &string.to_vec()));
             let at = expire_at.map_or("null".to_owned(), |at| format!("\"{at}\""));
-            writeln!(
-                out,
-                "{{\"db\":{db},{key},\"type\":\"{STRING}\",{value},\
-                 \"expire_at\":{at},\"lsn\":{lsn}}}"
-            )?;
+            write!(out, "{{\"db\":{db},{},\"type\":\"{kind}\",", json_bytes("key", key))?;
+            match value {
+                ValueRef::String(string) => {
+                    write!(out, "{}", json_bytes("value", &string.to_vec()))?;
+                }
+                _ => write_json_items(value, out)?,
+            }
+            writeln!(out, ",\"expire_at\":{at},\"lsn\":{lsn}}}")?;
         }
     }
     Ok(outcome)
+}
+
+/// The bytes of a string; each item of a collection on a line of its own.
+fn write_raw(value: ValueRef<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+    match value {
+        ValueRef::String(string) => {
+            string.pieces(0, string.len()).try_for_each(|piece| out.write_all(piece))
+        }
+        _ => value.items().try_for_each(|item| writeln!(out, "{}", item_text(&item))),
+    }
+}
+
+fn write_json_items(value: ValueRef<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+    write!(out, "\"items\":[")?;
+    for (index, item) in value.items().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        write!(out, "{comma}{}", item_json(&item))?;
+    }
+    write!(out, "]")
 }

@@ -10,6 +10,7 @@ use crate::format::segment::{Seal, SegmentHeader};
 use crate::log::reader::list_segments;
 use crate::types::Lsn;
 
+use super::collection;
 use super::directory::Directory;
 use super::log_walk::{End, Event, FrameEvent, walk};
 use super::text::{abbreviated, problem, quoted, time};
@@ -156,6 +157,21 @@ fn describe(record: &Record<'_>) -> String {
             "write-range keyspace {keyspace} {} at {offset} = {}",
             quoted(key),
             abbreviated(bytes)
+        ),
+        Record::PutPacked { keyspace, key, expire_at_ms, blob, counts } => format!(
+            "put keyspace {keyspace} {} = {}{}{}",
+            quoted(key),
+            collection::describe(blob),
+            expire_at_ms.map_or(String::new(), |at| format!(", expires {}", time(at))),
+            describe_counts(*counts)
+        ),
+        Record::Edit { keyspace, key, creates, shape, edit, counts } => format!(
+            "{} keyspace {keyspace} {} {}, {}{}",
+            if *creates { "create" } else { "edit" },
+            quoted(key),
+            collection::kind_name(*shape),
+            collection::describe_edit(*shape, edit),
+            describe_counts(*counts)
         ),
         Record::Databases { changed } => {
             let pairs: Vec<String> = changed

@@ -5,6 +5,7 @@
 //! counts only when it is found twice (`directory`). Each verb writes its report into any `Write`:
 //! `verify`, `keys` (and get), `log_view`, `overview` (summary, parts, manifest).
 
+mod collection;
 pub mod directory;
 pub mod keys;
 pub mod log_view;

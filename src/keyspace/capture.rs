@@ -9,7 +9,10 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::format::part_rows::ChunkedHead;
 use crate::types::{HASH_BITS, KeyspaceId, Lsn, Position};
+use crate::value::chunks::DirtyChunk;
+use crate::value::collection::Collection;
 use crate::value::string::{DirtyPage, PROVISIONAL_LSN, StringHandle};
 
 use super::entry::{CAPTURED, DIRTY, Entry, EntryRef, prefetch_entry};
@@ -26,6 +29,8 @@ pub struct Capture {
     rows: Vec<Row>,
     /// Highest LSN that the capture reveals, also by tombstones that need no row.
     pub max_lsn: Lsn,
+    /// For collections that are taken for the first time.
+    generation: u64,
 }
 
 struct Row {
@@ -49,6 +54,9 @@ enum RowValue {
         generation: Lsn,
         pages: Vec<DirtyPage>,
     },
+    /// The blob stands behind the key up to here.
+    Packed(usize),
+    Chunked(ChunkedHead, Vec<DirtyChunk>),
 }
 
 /// One row for the part.
@@ -67,7 +75,7 @@ pub struct CapturedRow<'a> {
 }
 
 /// What a row holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum CapturedValue<'a> {
     /// The key is gone.
     Tombstone,
@@ -92,6 +100,20 @@ pub enum CapturedValue<'a> {
         generation: Lsn,
         /// The pages that changed since the capture before, in order.
         pages: &'a [DirtyPage],
+    },
+    /// A small collection.
+    Packed {
+        /// Deadline in Unix milliseconds.
+        expire_at_ms: Option<u64>,
+        /// Kind and encoding, then the items.
+        blob: &'a [u8],
+    },
+    /// A large collection.
+    Chunked {
+        /// The head.
+        head: ChunkedHead,
+        /// The chunks that changed since the capture before, in order.
+        chunks: &'a [DirtyChunk],
     },
 }
 
@@ -120,6 +142,13 @@ impl Capture {
                     pages,
                 };
             }
+            RowValue::Packed(end) => {
+                let blob = &self.bytes[row.key_end..*end];
+                return CapturedValue::Packed { expire_at_ms, blob };
+            }
+            RowValue::Chunked(head, chunks) => {
+                return CapturedValue::Chunked { head: *head, chunks };
+            }
             RowValue::Inline(end) => &self.bytes[row.key_end..*end],
             RowValue::Flat(bytes) => bytes,
         };
@@ -137,41 +166,43 @@ impl Capture {
         let held = self.rows.iter().map(|row| match &row.value {
             RowValue::Flat(bytes) => bytes.len() as u64,
             RowValue::Paged { pages, .. } => pages.iter().map(|p| p.bytes.len() as u64).sum(),
+            RowValue::Chunked(_, chunks) => chunks.iter().map(DirtyChunk::memory_bytes).sum(),
             _ => 0,
         });
         self.bytes.len() as u64 + held.sum::<u64>()
     }
 
-    /// Gives the row pushed last its pages; their bytes.
-    fn give_pages(&mut self, taken: Option<Vec<DirtyPage>>) -> usize {
-        match (taken, self.rows.last_mut().map(|row| &mut row.value)) {
-            (Some(taken), Some(RowValue::Paged { pages, .. })) => {
-                *pages = taken;
-                // By handle: what is bounded is the time of the step.
-                pages.len() * size_of::<DirtyPage>()
-            }
-            _ => 0,
-        }
-    }
-
-    fn push(&mut self, keyspace: KeyspaceId, position: Position, entry: EntryRef<'_>) {
+    /// Adds an entry, with what was taken of a large value.
+    fn push(
+        &mut self,
+        keyspace: KeyspaceId,
+        position: Position,
+        entry: EntryRef<'_>,
+        taken: Taken,
+    ) {
         let key_at = self.bytes.len();
         self.bytes.extend_from_slice(entry.key());
         let key_end = self.bytes.len();
-        let value = match entry.object() {
+        let value = match (entry.object(), taken) {
             _ if entry.is_tombstone() => RowValue::Tombstone,
-            Some(Object::String(StringHandle::Flat(bytes))) => RowValue::Flat(bytes.clone()),
-            Some(Object::String(StringHandle::Paged(paged))) => RowValue::Paged {
-                len: paged.len(),
-                generation: paged.generation(),
-                pages: Vec::new(),
-            },
-            Some(Object::Pending(_)) => unreachable!("pending keys are resolved before"),
-            None => {
-                let inline = entry.value().and_then(|value| value.flat());
-                self.bytes.extend_from_slice(inline.unwrap_or_default());
-                RowValue::Inline(self.bytes.len())
+            (Some(Object::String(StringHandle::Flat(bytes))), _) => RowValue::Flat(bytes.clone()),
+            (Some(Object::String(StringHandle::Paged(paged))), Taken::Pages(pages)) => {
+                RowValue::Paged { len: paged.len(), generation: paged.generation(), pages }
             }
+            (Some(Object::Collection(collection)), Taken::Chunks(chunks)) => {
+                RowValue::Chunked(head_of(collection, entry.expire_at_ms()), chunks)
+            }
+            (Some(_), _) => unreachable!("pending keys are resolved before, large values taken"),
+            (None, _) => match entry.packed() {
+                Some(blob) => {
+                    self.bytes.extend_from_slice(blob);
+                    RowValue::Packed(self.bytes.len())
+                }
+                None => {
+                    self.bytes.extend_from_slice(entry.inline().unwrap_or_default());
+                    RowValue::Inline(self.bytes.len())
+                }
+            },
         };
         self.rows.push(Row {
             keyspace,
@@ -186,9 +217,49 @@ impl Capture {
     }
 }
 
+/// The head row of a collection.
+pub fn head_of(collection: &Collection, expire_at_ms: Option<u64>) -> ChunkedHead {
+    ChunkedHead {
+        expire_at_ms,
+        shape: collection.shape(),
+        len: collection.len(),
+        chunk_count: collection.chunk_count(),
+        generation: collection.generation(),
+    }
+}
+
+/// What was taken of a large value, by handle.
+enum Taken {
+    Nothing,
+    Pages(Vec<DirtyPage>),
+    Chunks(Vec<DirtyChunk>),
+}
+
+impl Taken {
+    /// Takes what is dirty.
+    fn of(object: Option<&mut Object>, generation: u64) -> Taken {
+        match object {
+            Some(Object::String(StringHandle::Paged(paged))) => Taken::Pages(paged.capture()),
+            Some(Object::Collection(collection)) => Taken::Chunks(collection.capture(generation)),
+            _ => Taken::Nothing,
+        }
+    }
+
+    /// What it costs of a step's budget, in bytes: handles, since what is bounded is the time.
+    fn cost(&self) -> usize {
+        match self {
+            Taken::Nothing => 0,
+            Taken::Pages(pages) => size_of_val(&pages[..]),
+            Taken::Chunks(chunks) => size_of_val(&chunks[..]),
+        }
+    }
+}
+
 /// How far the capture under way has come.
 #[derive(Default)]
 pub(super) struct CaptureProgress {
+    /// Names the incarnations of collections that are taken for the first time.
+    generation: u64,
     /// Where the next step of the capture goes on.
     next: Option<(KeyspaceId, Position)>,
     /// Where the next step of the end goes on.
@@ -205,9 +276,11 @@ const PREFETCH_DISTANCE: usize = 8;
 const END_STEPS: usize = 1024;
 
 impl Partition {
-    /// Starts a capture.
-    pub fn begin_capture(&mut self) {
-        self.capture = CaptureProgress::default();
+    /// Starts a capture for a part. Collections that are taken for the first time get `generation`,
+    /// which no capture of this database had before: not the LSN of their creation, since a replay
+    /// creates them again, with other chunks than those of the same LSN on disk.
+    pub fn begin_capture(&mut self, generation: u64) {
+        self.capture = CaptureProgress { generation, ..CaptureProgress::default() };
     }
 
     /// Takes dirty entries of a keyspace, in order from where the last call stopped, for about
@@ -226,10 +299,12 @@ impl Partition {
             _ => Position::from_cursor(self.first_cursor()),
         };
         let position_of = self.position_of.clone();
+        let generation = self.capture.generation;
         let Some(space) = self.space_mut(keyspace) else {
             return false;
         };
         let mut budget = Budget { left_bytes: budget_bytes };
+        out.generation = generation;
         while let Some(next) = space.capture_run(at, &*position_of, &mut budget, out) {
             at = next;
             if budget.left_bytes == 0 {
@@ -289,8 +364,8 @@ impl Partition {
             }
             let again = if installed { 0 } else { DIRTY };
             space.edit(at.slot(), place, |entry| {
-                if let Some(paged) = entry.object_mut().and_then(Object::paged_mut) {
-                    paged.end_capture(installed);
+                if let Some(object) = entry.object_mut() {
+                    object.end_capture(installed);
                 }
             });
             let state = state & !CAPTURED | again;
@@ -356,13 +431,13 @@ impl Space {
         let mut taken = 0;
         // A key that the parts never knew may go without a trace once this is durable.
         if !(entry.is_tombstone() && entry.is_fresh()) {
-            out.push(self.id, position, entry);
-            let pages = self.edit(slot, place, |entry| {
+            let generation = out.generation;
+            let large = self.edit(slot, place, |entry| {
                 entry.set_fresh(entry.get().is_fresh() && entry.get().is_tombstone());
-                let paged = entry.object_mut().and_then(Object::paged_mut);
-                paged.map(|paged| paged.capture())
+                Taken::of(entry.object_mut(), generation)
             });
-            taken = out.give_pages(pages);
+            taken = large.cost();
+            out.push(self.id, position, self.entry(slot, place), large);
         }
         self.set_state(slot, place, state);
         taken + out.bytes.len() - before

@@ -25,7 +25,8 @@ use crate::types::Lsn;
 
 use super::access::Access;
 use super::flags::{
-    BODY_FLAGS, FRESH, HAS_EXPIRY, LSN_SHIFT, OBJECT, PENDING, QUEUE, QUEUE_SHIFT, RAW, TOMBSTONE,
+    BODY_FLAGS, FRESH, HAS_EXPIRY, LSN_SHIFT, OBJECT, PACKED, PENDING, QUEUE, QUEUE_SHIFT, RAW,
+    TOMBSTONE,
 };
 use super::object::Object;
 use super::shape::{self, Shape, len_bytes};
@@ -48,6 +49,8 @@ pub enum Body<'a> {
     Tombstone,
     /// A short string, copied.
     Inline(&'a [u8]),
+    /// A packed collection, copied.
+    Packed(&'a [u8]),
     /// Anything else.
     Object(Box<Object>),
 }
@@ -68,6 +71,7 @@ unsafe impl Sync for Entry {}
 enum Raw<'a> {
     Nothing,
     Inline(&'a [u8]),
+    Packed(&'a [u8]),
     Object(NonNull<Object>, bool),
 }
 
@@ -233,10 +237,10 @@ impl Entry {
         unsafe { dealloc(self.base(), layout(bytes)) }
     }
 
-    /// The inline value, to be overwritten in place.
+    /// The inline string, to be overwritten in place.
     pub fn inline_mut(&mut self) -> Option<&mut [u8]> {
         let now = self.get();
-        if now.meta() & (TOMBSTONE | OBJECT) != 0 {
+        if now.meta() & (TOMBSTONE | OBJECT | PACKED) != 0 {
             return None;
         }
         let shape = now.shape();
@@ -270,6 +274,7 @@ fn raw_of(body: Body<'_>) -> Raw<'_> {
     match body {
         Body::Tombstone => Raw::Nothing,
         Body::Inline(value) => Raw::Inline(value),
+        Body::Packed(blob) => Raw::Packed(blob),
         Body::Object(object) => {
             let pending = matches!(*object, Object::Pending(_));
             let pointer = NonNull::new(Box::into_raw(object)).expect("a box is not null");
@@ -284,6 +289,7 @@ fn body_flags(expire_at_ms: Option<u64>, body: Raw<'_>) -> u64 {
         | match body {
             Raw::Nothing => TOMBSTONE,
             Raw::Inline(_) => 0,
+            Raw::Packed(_) => PACKED,
             Raw::Object(_, false) => OBJECT,
             Raw::Object(_, true) => OBJECT | PENDING,
         }
@@ -296,7 +302,7 @@ fn access_at(meta: u64) -> usize {
 fn shape_for(has_expiry: bool, key_len: usize, body: Raw<'_>) -> Shape {
     match body {
         Raw::Nothing => Shape::new(has_expiry, key_len, 0, 0),
-        Raw::Inline(value) => {
+        Raw::Inline(value) | Raw::Packed(value) => {
             let len = value.len();
             Shape::new(has_expiry, key_len, len_bytes(len), len)
         }
@@ -347,7 +353,7 @@ unsafe fn write_body(base: *mut u8, shape: &Shape, body: Raw<'_>) {
     unsafe {
         match body {
             Raw::Nothing => {}
-            Raw::Inline(value) => {
+            Raw::Inline(value) | Raw::Packed(value) => {
                 write_len(base.add(shape.body_at), value.len());
                 base.add(shape.key_at + shape.key_len)
                     .copy_from_nonoverlapping(value.as_ptr(), value.len());
@@ -452,10 +458,11 @@ impl<'a> EntryRef<'a> {
             return Raw::Object(object, meta & PENDING != 0);
         }
         // SAFETY: `value_len` initialised bytes stand behind the key; the entry is borrowed for 'a.
-        Raw::Inline(unsafe {
+        let value = unsafe {
             let value = self.base.add(shape.key_at + shape.key_len);
             std::slice::from_raw_parts(value, shape.value_len)
-        })
+        };
+        if meta & PACKED != 0 { Raw::Packed(value) } else { Raw::Inline(value) }
     }
 
     /// The key.
@@ -474,10 +481,18 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// The value, if it stands inside the entry.
+    /// The string, if it stands inside the entry.
     pub fn inline(self) -> Option<&'a [u8]> {
         match self.raw_body() {
             Raw::Inline(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The packed collection.
+    pub fn packed(self) -> Option<&'a [u8]> {
+        match self.raw_body() {
+            Raw::Packed(blob) => Some(blob),
             _ => None,
         }
     }
@@ -559,7 +574,7 @@ mod tests {
     }
 
     fn value_of(entry: &Entry) -> Vec<u8> {
-        entry.get().value().expect("it is live").to_vec()
+        entry.get().string().expect("it is live").to_vec()
     }
 
     #[test]
@@ -611,12 +626,12 @@ mod tests {
             entry.set_tag(77);
             entry.set_state(DIRTY);
             entry.set_lsn(9);
-            let before = entry.get().value().map(|value| value.to_vec());
+            let before = entry.get().string().map(|value| value.to_vec());
             for deadline in [Some(u64::MAX), Some(5), None, Some(1)] {
                 entry.set_expire(deadline);
                 assert_eq!(entry.get().expire_at_ms(), deadline);
                 assert_eq!(entry.get().key(), b"key");
-                assert_eq!(entry.get().value().map(|value| value.to_vec()), before);
+                assert_eq!(entry.get().string().map(|value| value.to_vec()), before);
                 assert_eq!((entry.tag(), entry.state(), entry.get().lsn()), (77, DIRTY, 9));
                 assert_eq!(entry.get().access(), Access::new(NOW_MS));
             }
@@ -625,7 +640,7 @@ mod tests {
 
     #[test]
     fn bodies_of_every_kind_replace_each_other() {
-        let bodies = || -> [Body<'static>; 6] {
+        let bodies = || -> [Body<'static>; 7] {
             let pending =
                 Object::Pending(vec![Delta { lsn: 1, change: DeltaChange::Expire(Some(2)) }]);
             let paged = PagedString::create(Bytes::from(vec![1; 70_000]), 3);
@@ -637,22 +652,25 @@ mod tests {
                 Body::Object(flat(&[2; 3000])),
                 Body::Object(Box::new(pending)),
                 Body::Object(Box::new(paged)),
+                Body::Packed(&[0x20; 30]),
             ]
         };
-        for from in 0..6 {
+        for from in 0..7 {
             for (to, body) in bodies().into_iter().enumerate() {
-                let start = bodies().into_iter().nth(from).expect("six bodies");
+                let start = bodies().into_iter().nth(from).expect("seven bodies");
                 let mut entry = Entry::new(b"key", Some(1), start, Access::new(NOW_MS));
                 entry.set_raw(true);
                 let displaced = entry.set_body((to % 2 == 0).then_some(4), body);
-                assert_eq!(displaced.is_some(), from >= 3, "from {from}");
+                assert_eq!(displaced.is_some(), (3..6).contains(&from), "from {from}");
                 let now = entry.get();
                 assert_eq!(now.key(), b"key");
                 assert_eq!((now.is_tombstone(), now.is_pending()), (to == 0, to == 4));
-                assert_eq!(now.object().is_some(), to >= 3);
+                assert_eq!(now.object().is_some(), (3..6).contains(&to));
+                assert_eq!(now.packed(), (to == 6).then_some(&[0x20; 30][..]));
+                assert_eq!((now.is_packed(), now.is_live()), (to == 6, to != 0 && to != 4));
                 assert!(now.raw(), "flags that are not the body's stay");
-                let len = now.value().map(|value| value.len());
-                let expected = [None, Some(5), Some(2000), Some(3000), None, Some(70_000)];
+                let len = now.string().map(|value| value.len());
+                let expected = [None, Some(5), Some(2000), Some(3000), None, Some(70_000), None];
                 assert_eq!(len, expected[to]);
             }
         }

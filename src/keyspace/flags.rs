@@ -14,8 +14,10 @@ pub(super) const RAW: u64 = 1 << 2;
 pub(super) const OBJECT: u64 = 1 << 3;
 /// The parts' view of the key is "not there": its tombstone needs no row.
 pub(super) const FRESH: u64 = 1 << 4;
-/// The object holds pending deltas; kept here so that asking needs no second cache line.
+/// The object holds pending deltas; kept here so that asking needs no second cache line. Without
+/// OBJECT, the inline value is a packed collection.
 pub(super) const PENDING: u64 = 1 << 5;
+pub(super) const PACKED: u64 = PENDING;
 /// In which of the two generations of the deadline queue the key waits (bits 6 and 7), or 0.
 pub(super) const QUEUE_SHIFT: u32 = 6;
 pub(super) const QUEUE: u64 = 0b11 << QUEUE_SHIFT;
@@ -35,12 +37,17 @@ impl EntryRef<'_> {
 
     /// Whether deltas wait for the cold base; the value is not known yet.
     pub fn is_pending(self) -> bool {
-        self.meta() & PENDING != 0
+        self.meta() & (PENDING | OBJECT) == PENDING | OBJECT
     }
 
     /// Whether the key holds a value that can be read.
     pub fn is_live(self) -> bool {
-        self.meta() & (TOMBSTONE | PENDING) == 0
+        !self.is_tombstone() && !self.is_pending()
+    }
+
+    /// Whether the inline value is a packed collection.
+    pub(super) fn is_packed(self) -> bool {
+        self.meta() & (PACKED | OBJECT) == PACKED
     }
 
     /// Whether the parts' view of the key is "not there".

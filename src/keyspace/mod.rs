@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod capture;
+pub mod collection;
 pub mod counts;
 pub mod entry;
 pub mod expiry;

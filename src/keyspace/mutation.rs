@@ -8,14 +8,18 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::format::edit::Edit;
 use crate::format::record::{CountDelta, Record};
 use crate::limits::{STRING_PAGED_ABOVE_BYTES, VALUE_INLINE_BYTES_MAX};
 use crate::types::{KeyspaceId, Lsn, Position};
+use crate::value::collection::Collection;
+use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
 
 use super::access::Access;
+use super::collection;
 use super::entry::{Body, DIRTY, Entry};
-use super::object::{Delta, DeltaChange, Object};
+use super::object::{Delta, DeltaChange, Object, ValueHandle};
 use super::partition::Partition;
 use super::space::Space;
 use super::table::Place;
@@ -44,6 +48,8 @@ pub(super) struct Target<'a> {
 fn target_of<'a>(position: Position, record: &Record<'a>) -> Option<(Target<'a>, CountDelta)> {
     let (keyspace, key, counts) = match record {
         Record::Put { keyspace, key, counts, .. }
+        | Record::PutPacked { keyspace, key, counts, .. }
+        | Record::Edit { keyspace, key, counts, .. }
         | Record::Delete { keyspace, key, counts, .. }
         | Record::Expire { keyspace, key, counts, .. } => (*keyspace, *key, *counts),
         Record::WriteRange { keyspace, key, .. } => (*keyspace, *key, CountDelta::default()),
@@ -54,8 +60,8 @@ fn target_of<'a>(position: Position, record: &Record<'a>) -> Option<(Target<'a>,
 }
 
 impl Partition {
-    /// Changes memory as `record` says. A `Put` takes its value from `shared` where that is given,
-    /// by handle, and does not look at the record's bytes.
+    /// Changes memory as `record` says. A record that sets a value takes it from `shared` where that
+    /// is given, by handle, and its own bytes are not looked at.
     ///
     /// # Panics
     /// When a live delta meets no live value: the caller had to look.
@@ -64,7 +70,7 @@ impl Partition {
         position: Position,
         record: &Record<'_>,
         at: At,
-        shared: Option<StringHandle>,
+        shared: Option<ValueHandle>,
     ) {
         let Some((target, counts)) = target_of(position, record) else {
             return;
@@ -78,6 +84,20 @@ impl Partition {
                     None => NewBody::from_bytes(value.bytes, at.lsn),
                 };
                 self.replace(target, *expire_at_ms, value.raw, body, at);
+            }
+            Record::PutPacked { expire_at_ms, blob, .. } => {
+                let body = NewBody::CopiedPacked(blob);
+                self.replace(target, *expire_at_ms, false, body, at);
+            }
+            Record::Edit { creates: true, shape, edit, .. } => {
+                let body = match shared {
+                    Some(handle) => NewBody::from_handle(handle, at.lsn),
+                    None => collection::created(*shape, edit, at.lsn, &self.member_hasher),
+                };
+                self.replace(target, None, false, body, at);
+            }
+            Record::Edit { shape, edit, .. } => {
+                self.change(target, Change::Edit { shape: *shape, edit: *edit }, at);
             }
             Record::Delete { .. } => self.replace(target, None, false, NewBody::Tombstone, at),
             Record::Expire { expire_at_ms, .. } => {
@@ -109,8 +129,8 @@ impl Partition {
                 let entry = slot.table.entry_mut(place);
                 if entry.get().lsn() == PROVISIONAL_LSN {
                     entry.set_lsn(lsn);
-                    if let Some(paged) = entry.object_mut().and_then(Object::paged_mut) {
-                        paged.stamp(lsn);
+                    if let Some(object) = entry.object_mut() {
+                        object.stamp(lsn);
                     }
                 }
             }
@@ -188,12 +208,13 @@ impl Partition {
             self.pending.push((keyspace, position));
             return self.add(target, entry, DIRTY);
         }
+        let hasher = self.member_hasher;
         let space = self.space_or_new(keyspace);
         let Some(place) = space.find(position, key) else {
             return;
         };
         if live {
-            space.change(position, place, change, at.lsn);
+            space.change(position, place, change, at.lsn, &hasher);
         } else {
             space.edit(position.slot(), place, |entry| {
                 if let Some(Object::Pending(deltas)) = entry.object_mut() {
@@ -213,6 +234,7 @@ impl Space {
         place: Place,
         change: Change<'_>,
         lsn: Lsn,
+        hasher: &MemberHasher,
     ) {
         match change {
             Change::Expire(expire_at_ms) => {
@@ -220,6 +242,12 @@ impl Space {
                 self.edit(position.slot(), place, |entry| {
                     entry.set_expire(expire_at_ms);
                     entry.set_queue(queue);
+                    entry.set_lsn(lsn);
+                });
+            }
+            Change::Edit { shape, edit } => {
+                self.edit(position.slot(), place, |entry| {
+                    collection::edit_entry(entry, shape, &edit, lsn, hasher);
                     entry.set_lsn(lsn);
                 });
             }
@@ -265,7 +293,7 @@ fn write_range(entry: &mut Entry, offset: u64, bytes: &[u8], lsn: Lsn) {
     }
     let mut handle = StringHandle::Flat(Bytes::copy_from_slice(inline));
     handle.write_range(offset, bytes, lsn);
-    NewBody::cold(handle).put(|body| entry.set_body(expire_at_ms, body));
+    NewBody::cold(ValueHandle::String(handle)).put(|body| entry.set_body(expire_at_ms, body));
 }
 
 /// A delta on its way in.
@@ -273,6 +301,7 @@ fn write_range(entry: &mut Entry, offset: u64, bytes: &[u8], lsn: Lsn) {
 pub(super) enum Change<'a> {
     Expire(Option<u64>),
     WriteRange { offset: u64, bytes: &'a [u8] },
+    Edit { shape: u8, edit: Edit<'a> },
 }
 
 impl Change<'_> {
@@ -282,6 +311,9 @@ impl Change<'_> {
             Change::WriteRange { offset, bytes } => {
                 let bytes = Bytes::copy_from_slice(bytes);
                 DeltaChange::WriteRange { offset, bytes }
+            }
+            Change::Edit { shape, edit } => {
+                DeltaChange::Edit { shape, edit: edit.to_bytes().into() }
             }
         };
         Delta { lsn, change }
@@ -296,6 +328,10 @@ impl DeltaChange {
                 let offset = *offset;
                 Change::WriteRange { offset, bytes }
             }
+            DeltaChange::Edit { shape, edit } => {
+                let edit = Edit::from_bytes(edit).expect("it was encoded here");
+                Change::Edit { shape: *shape, edit }
+            }
         }
     }
 }
@@ -305,6 +341,8 @@ pub(super) enum NewBody<'a> {
     Tombstone,
     Copied(&'a [u8]),
     Short(Bytes),
+    CopiedPacked(&'a [u8]),
+    Packed(Vec<u8>),
     Object(Box<Object>),
 }
 
@@ -325,25 +363,43 @@ impl<'a> NewBody<'a> {
         NewBody::Object(Box::new(Object::String(handle)))
     }
 
-    /// A new string by handle.
-    fn from_handle(handle: StringHandle, lsn: Lsn) -> NewBody<'a> {
+    /// A new value by handle.
+    fn from_handle(handle: ValueHandle, lsn: Lsn) -> NewBody<'a> {
         NewBody::cold(match handle {
-            StringHandle::Flat(bytes) => StringHandle::create(bytes, lsn),
-            StringHandle::Paged(mut paged) => {
-                paged.recreate(lsn);
-                StringHandle::Paged(paged)
+            ValueHandle::String(StringHandle::Flat(bytes)) => {
+                ValueHandle::String(StringHandle::create(bytes, lsn))
             }
+            ValueHandle::String(StringHandle::Paged(mut paged)) => {
+                paged.recreate(lsn);
+                ValueHandle::String(StringHandle::Paged(paged))
+            }
+            ValueHandle::Collection(mut collection) => {
+                collection.recreate(lsn);
+                ValueHandle::Collection(collection)
+            }
+            ValueHandle::Packed(blob) => ValueHandle::Packed(blob),
         })
     }
 
-    /// A string that keeps the LSNs it has.
-    pub(super) fn cold(handle: StringHandle) -> NewBody<'a> {
+    /// A value that keeps the LSNs it has.
+    pub(super) fn cold(handle: ValueHandle) -> NewBody<'a> {
         match handle {
-            StringHandle::Flat(bytes) if bytes.len() <= VALUE_INLINE_BYTES_MAX => {
+            ValueHandle::String(StringHandle::Flat(bytes))
+                if bytes.len() <= VALUE_INLINE_BYTES_MAX =>
+            {
                 NewBody::Short(bytes)
             }
-            handle => NewBody::Object(Box::new(Object::String(handle))),
+            ValueHandle::String(handle) => NewBody::Object(Box::new(Object::String(handle))),
+            ValueHandle::Packed(blob) => NewBody::Packed(blob),
+            ValueHandle::Collection(collection) => {
+                NewBody::Object(Box::new(Object::Collection(collection)))
+            }
         }
+    }
+
+    /// A large collection.
+    pub(super) fn collection(collection: Collection) -> NewBody<'a> {
+        NewBody::cold(ValueHandle::Collection(Box::new(collection)))
     }
 
     pub(super) fn put<R>(self, put: impl FnOnce(Body<'_>) -> R) -> R {
@@ -351,6 +407,8 @@ impl<'a> NewBody<'a> {
             NewBody::Tombstone => put(Body::Tombstone),
             NewBody::Copied(bytes) => put(Body::Inline(bytes)),
             NewBody::Short(bytes) => put(Body::Inline(&bytes)),
+            NewBody::CopiedPacked(blob) => put(Body::Packed(blob)),
+            NewBody::Packed(blob) => put(Body::Packed(&blob)),
             NewBody::Object(object) => put(Body::Object(object)),
         }
     }

@@ -2,8 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::types::Lsn;
+use crate::types::{Lsn, ValueKind};
+use crate::value::collection::Collection;
+use crate::value::packed;
 use crate::value::string::{PagedString, StringHandle, StringRef};
+use crate::value::view::{self, AnyItem};
 
 use super::entry::EntryRef;
 
@@ -12,6 +15,8 @@ use super::entry::EntryRef;
 pub enum Object {
     /// A string.
     String(StringHandle),
+    /// A large collection.
+    Collection(Box<Collection>),
     /// Deltas that wait for their cold base (only after recovery).
     Pending(Vec<Delta>),
 }
@@ -37,6 +42,75 @@ pub enum DeltaChange {
         /// The bytes.
         bytes: Bytes,
     },
+    /// A collection changes.
+    Edit {
+        /// Kind and encoding afterwards.
+        shape: u8,
+        /// The change, encoded.
+        edit: Box<[u8]>,
+    },
+}
+
+/// A live value as a reader sees it.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// A string.
+    String(StringRef<'a>),
+    /// A small collection: kind and encoding, then the items.
+    Packed(&'a [u8]),
+    /// A large collection.
+    Collection(&'a Collection),
+}
+
+impl<'a> ValueRef<'a> {
+    /// What it is.
+    pub fn kind(&self) -> ValueKind {
+        match self {
+            ValueRef::String(_) => ValueKind::String,
+            ValueRef::Packed(blob) => packed::kind(blob).expect("a blob in memory is valid"),
+            ValueRef::Collection(collection) => collection.kind(),
+        }
+    }
+
+    /// The items of a collection, in its order where it has one; none of a string.
+    pub fn items(&self) -> Box<dyn Iterator<Item = AnyItem<'a>> + 'a> {
+        match *self {
+            ValueRef::String(_) => Box::new(std::iter::empty()),
+            ValueRef::Packed(blob) => view::packed_items(blob),
+            ValueRef::Collection(collection) => view::items(collection),
+        }
+    }
+
+    /// A bound of the bytes that a record of the whole value has beyond its head.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            ValueRef::String(string) => string.len(),
+            ValueRef::Packed(blob) => blob.len() as u64,
+            ValueRef::Collection(collection) => collection.memory_bytes(),
+        }
+    }
+}
+
+impl ValueHandle {
+    /// The value as a reader sees it.
+    pub fn as_value(&self) -> ValueRef<'_> {
+        match self {
+            ValueHandle::String(string) => ValueRef::String(string.as_string()),
+            ValueHandle::Packed(blob) => ValueRef::Packed(blob),
+            ValueHandle::Collection(collection) => ValueRef::Collection(collection),
+        }
+    }
+}
+
+/// A value by handle: cloning it copies nothing that is large.
+#[derive(Clone, Debug)]
+pub enum ValueHandle {
+    /// A string.
+    String(StringHandle),
+    /// A small collection.
+    Packed(Vec<u8>),
+    /// A large collection.
+    Collection(Box<Collection>),
 }
 
 impl Object {
@@ -45,9 +119,47 @@ impl Object {
         let inner = match self {
             Object::String(StringHandle::Flat(bytes)) => bytes.len() as u64,
             Object::String(StringHandle::Paged(paged)) => paged.memory_bytes(),
+            Object::Collection(collection) => {
+                size_of::<Collection>() as u64 + collection.memory_bytes()
+            }
             Object::Pending(deltas) => deltas.iter().map(Delta::memory_bytes).sum(),
         };
         size_of::<Object>() as u64 + inner
+    }
+
+    /// Whether it takes long to free.
+    pub fn is_large(&self) -> bool {
+        match self {
+            Object::String(StringHandle::Paged(_)) | Object::Collection(_) => true,
+            Object::String(StringHandle::Flat(_)) | Object::Pending(_) => false,
+        }
+    }
+
+    /// What a checkpoint would write of it, about, in bytes; none for what is written as a whole.
+    pub fn dirty_bytes(&self) -> Option<u64> {
+        match self {
+            Object::String(StringHandle::Paged(paged)) => Some(paged.dirty_bytes()),
+            Object::Collection(collection) => Some(collection.dirty_bytes()),
+            Object::String(StringHandle::Flat(_)) | Object::Pending(_) => None,
+        }
+    }
+
+    /// Gives everything changed under a provisional LSN its LSN.
+    pub fn stamp(&mut self, lsn: Lsn) {
+        match self {
+            Object::String(StringHandle::Paged(paged)) => paged.stamp(lsn),
+            Object::Collection(collection) => collection.stamp(lsn),
+            Object::String(StringHandle::Flat(_)) | Object::Pending(_) => {}
+        }
+    }
+
+    /// Ends a capture: when what it took was not installed, it is dirty again.
+    pub fn end_capture(&mut self, installed: bool) {
+        match self {
+            Object::String(StringHandle::Paged(paged)) => paged.end_capture(installed),
+            Object::Collection(collection) => collection.end_capture(installed),
+            Object::String(StringHandle::Flat(_)) | Object::Pending(_) => {}
+        }
     }
 
     /// The pages, for a large string.
@@ -72,6 +184,7 @@ impl Delta {
         let bytes = match &self.change {
             DeltaChange::Expire(_) => 0,
             DeltaChange::WriteRange { bytes, .. } => bytes.len() as u64,
+            DeltaChange::Edit { edit, .. } => edit.len() as u64,
         };
         size_of::<Delta>() as u64 + bytes
     }
@@ -85,20 +198,31 @@ impl<'a> EntryRef<'a> {
         };
         deltas.iter().rev().find_map(|delta| match delta.change {
             DeltaChange::Expire(expire_at_ms) => Some((delta.lsn, expire_at_ms)),
-            DeltaChange::WriteRange { .. } => None,
+            DeltaChange::WriteRange { .. } | DeltaChange::Edit { .. } => None,
         })
     }
 
-    /// The string, unless this is a tombstone or pending.
-    pub fn value(self) -> Option<StringRef<'a>> {
+    /// The value, unless this is a tombstone or pending.
+    pub fn value(self) -> Option<ValueRef<'a>> {
         let raw = self.raw();
-        match self.object() {
-            None => self.inline().map(|bytes| StringRef::Flat { bytes, shared: None, raw }),
-            Some(Object::Pending(_)) => None,
-            Some(Object::String(StringHandle::Paged(paged))) => Some(StringRef::Paged(paged)),
+        let string = match self.object() {
+            None if self.is_packed() => return self.packed().map(ValueRef::Packed),
+            None => StringRef::Flat { bytes: self.inline()?, shared: None, raw },
+            Some(Object::Pending(_)) => return None,
+            Some(Object::Collection(collection)) => return Some(ValueRef::Collection(collection)),
+            Some(Object::String(StringHandle::Paged(paged))) => StringRef::Paged(paged),
             Some(Object::String(StringHandle::Flat(bytes))) => {
-                Some(StringRef::Flat { bytes, shared: Some(bytes), raw })
+                StringRef::Flat { bytes, shared: Some(bytes), raw }
             }
+        };
+        Some(ValueRef::String(string))
+    }
+
+    /// The value, when it is a string.
+    pub fn string(self) -> Option<StringRef<'a>> {
+        match self.value()? {
+            ValueRef::String(string) => Some(string),
+            _ => None,
         }
     }
 }

@@ -7,14 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Position};
-use crate::value::string::{StringHandle, StringRef};
+use crate::value::members::MemberHasher;
+use crate::value::string::StringHandle;
 
 use super::capture::CaptureProgress;
 use super::entry::{EntryRef, prefetch_entry};
-use super::object::Object;
+use super::object::{Object, ValueHandle};
 use super::space::Space;
 use super::table::Place;
 use super::watch::Watches;
@@ -40,6 +42,7 @@ pub struct Partition {
     removed_count: u32,
     random: u64,
     watches: Watches,
+    pub(super) member_hasher: MemberHasher,
 }
 
 /// The place of an entry in its partition.
@@ -57,7 +60,7 @@ pub struct Garbage(Vec<Object>);
 impl Garbage {
     /// Keeps what takes long to free; frees the rest at once.
     pub(super) fn discard(&mut self, object: Object) {
-        if object.paged().is_some() {
+        if object.is_large() {
             self.0.push(object);
         }
     }
@@ -73,7 +76,12 @@ pub struct Dropped(#[expect(dead_code, reason = "owned to be dropped")] Option<S
 
 impl Partition {
     /// An empty partition of `slot_count` slots.
-    pub fn new(first_slot: u16, slot_count: usize, position_of: PositionOf) -> Partition {
+    pub fn new(
+        first_slot: u16,
+        slot_count: usize,
+        position_of: PositionOf,
+        member_hasher: MemberHasher,
+    ) -> Partition {
         Partition {
             first_slot,
             slot_count,
@@ -87,6 +95,7 @@ impl Partition {
             removed_count: 0,
             random: 0x9e37_79b9_7f4a_7c15 ^ u64::from(first_slot),
             watches: Watches::default(),
+            member_hasher,
         }
     }
 
@@ -214,24 +223,31 @@ impl Partition {
         prefetch_entry(span.leaf.words(), index);
     }
 
-    /// A handle of a live key's string, for a `Put` of it elsewhere.
+    /// How members of large collections are hashed.
+    pub fn member_hasher(&self) -> MemberHasher {
+        self.member_hasher
+    }
+
+    /// A handle of a live key's value, for a record of it elsewhere.
     pub fn share(
         &self,
         keyspace: KeyspaceId,
         position: Position,
         key: &[u8],
-    ) -> Option<StringHandle> {
+    ) -> Option<ValueHandle> {
         let entry = self.find(keyspace, position, key)?;
-        match entry.object() {
-            Some(Object::String(handle)) => Some(handle.clone()),
-            Some(Object::Pending(_)) => None,
-            None => match entry.value()? {
-                StringRef::Flat { bytes, .. } => {
-                    Some(StringHandle::Flat(bytes::Bytes::copy_from_slice(bytes)))
+        Some(match entry.object() {
+            Some(Object::String(handle)) => ValueHandle::String(handle.clone()),
+            Some(Object::Collection(collection)) => ValueHandle::Collection(collection.clone()),
+            Some(Object::Pending(_)) => return None,
+            None => match entry.packed() {
+                Some(blob) => ValueHandle::Packed(blob.to_vec()),
+                None => {
+                    let bytes = Bytes::copy_from_slice(entry.inline()?);
+                    ValueHandle::String(StringHandle::Flat(bytes))
                 }
-                StringRef::Paged(paged) => Some(StringHandle::Paged(paged.clone())),
             },
-        }
+        })
     }
 
     /// Whose flags go up when a key changes.

@@ -5,12 +5,11 @@
 //! left may have been newer.
 
 use crate::types::{KeyspaceId, Lsn, Position};
-use crate::value::string::StringHandle;
 
 use super::access::Access;
 use super::entry::{Body, Entry, EntryRef};
 use super::mutation::{NewBody, Target};
-use super::object::{Delta, Object};
+use super::object::{Delta, Object, ValueHandle};
 use super::partition::Partition;
 use super::table::Place;
 
@@ -22,16 +21,16 @@ pub enum Cold {
         /// LSN of the tombstone, or 0.
         lsn: Lsn,
     },
-    /// A string.
-    String {
+    /// A value.
+    Live {
         /// LSN of its last change.
         lsn: Lsn,
         /// Deadline in Unix milliseconds.
         expire_at_ms: Option<u64>,
-        /// Whether `OBJECT ENCODING` answers `raw` however short it is.
+        /// Whether `OBJECT ENCODING` answers `raw` however short the string is.
         raw: bool,
         /// The value, clean.
-        value: StringHandle,
+        value: ValueHandle,
     },
 }
 
@@ -96,7 +95,7 @@ impl Partition {
                 entry.set_lsn(lsn);
                 entry
             }
-            Cold::String { lsn, expire_at_ms, raw, value } => {
+            Cold::Live { lsn, expire_at_ms, raw, value } => {
                 let body = NewBody::cold(value);
                 let mut entry = body.put(|body| Entry::new(key, expire_at_ms, body, access));
                 entry.set_raw(raw);
@@ -110,10 +109,11 @@ impl Partition {
 
     /// Puts the base under pending deltas and applies those that it does not contain.
     fn resolve(&mut self, target: Target<'_>, cold: Cold) -> Install {
-        let Cold::String { lsn: base_lsn, expire_at_ms, raw, value } = cold else {
+        let Cold::Live { lsn: base_lsn, expire_at_ms, raw, value } = cold else {
             return Install::NoBase;
         };
         let Target { keyspace, position, key } = target;
+        let hasher = self.member_hasher;
         let space = self.space_or_new(keyspace);
         let Some(place) = space.find(position, key) else {
             return Install::Changed;
@@ -130,7 +130,7 @@ impl Partition {
         space.set_state(position.slot(), place, 0);
         for Delta { lsn, change } in deltas_of(pending) {
             if lsn > base_lsn {
-                space.change(position, place, change.as_change(), lsn);
+                space.change(position, place, change.as_change(), lsn, &hasher);
             }
         }
         Install::Done

@@ -4,7 +4,7 @@
 //! shape the tables have now or will have later: a cursor stands for a position, not for a place
 //! in a table, so a key that stays is met exactly once.
 
-use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Lsn, Position};
+use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Lsn, Position, ValueKind};
 
 use super::entry::{EntryRef, prefetch_entry};
 use super::partition::Partition;
@@ -22,8 +22,8 @@ pub struct ScanEntry {
     pub lsn: Lsn,
     /// Deadline in Unix milliseconds, of a live entry.
     pub expire_at_ms: Option<u64>,
-    /// Whether the key holds a value in memory. Neither live nor pending: the key is gone.
-    pub live: bool,
+    /// What the key holds, when its value is in memory. Neither that nor pending: the key is gone.
+    pub kind: Option<ValueKind>,
     /// Whether the key's value waits for its cold base.
     pub pending: bool,
     /// The deadline that a pending entry sets, with its LSN, where it does: it holds unless the
@@ -91,7 +91,7 @@ impl Partition {
             key: entry.key().into(),
             lsn: entry.lsn(),
             expire_at_ms: entry.expire_at_ms(),
-            live: entry.is_live(),
+            kind: entry.value().map(|value| value.kind()),
             pending: entry.is_pending(),
             pending_deadline: entry.pending_deadline(),
         }

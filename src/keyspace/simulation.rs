@@ -8,12 +8,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
-use crate::types::{KeyspaceId, Lsn, Position};
+use crate::types::{HashSeed, KeyspaceId, Lsn, Position};
+use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
 
 use super::capture::{Capture, CapturedValue};
 use super::counts::{Counts, SlotCount};
 use super::mutation::At;
+use super::object::ValueHandle;
 use super::partition::Partition;
 use super::residency::{Cold, Coldness, Install};
 
@@ -152,10 +154,14 @@ fn expires(expire_at_ms: Option<u64>) -> i8 {
     i8::from(expire_at_ms.is_some())
 }
 
+fn hasher() -> MemberHasher {
+    MemberHasher::new(HashSeed([7; 16]))
+}
+
 impl Engine {
     fn new() -> Engine {
         Engine {
-            partition: Partition::new(FIRST_SLOT, SLOT_COUNT, Arc::new(position_of)),
+            partition: Partition::new(FIRST_SLOT, SLOT_COUNT, Arc::new(position_of), hasher()),
             truth: BTreeMap::new(),
             parts: BTreeMap::new(),
             part_counts: BTreeMap::new(),
@@ -176,14 +182,15 @@ impl Engine {
             None => Cold::Absent { lsn: 0 },
             Some((lsn, Row::Tombstone)) => Cold::Absent { lsn },
             Some((lsn, Row::String(expire_at_ms, raw, bytes))) => {
-                let value = StringHandle::Flat(bytes);
-                Cold::String { lsn, expire_at_ms, raw, value }
+                let value = ValueHandle::String(StringHandle::Flat(bytes));
+                Cold::Live { lsn, expire_at_ms, raw, value }
             }
             Some((lsn, Row::Paged(expire_at_ms, raw, len, generation, pages))) => {
                 let pages = pages.into_values().collect();
                 let paged = PagedString::from_parts(generation, len, pages);
-                let value = StringHandle::Paged(paged.expect("all pages are on disk"));
-                Cold::String { lsn, expire_at_ms, raw, value }
+                let paged = StringHandle::Paged(paged.expect("all pages are on disk"));
+                let value = ValueHandle::String(paged);
+                Cold::Live { lsn, expire_at_ms, raw, value }
             }
         }
     }
@@ -206,7 +213,7 @@ impl Engine {
         let live = known.filter(|entry| entry.is_live());
         let seen = live.and_then(|entry| {
             Some(Truth {
-                value: entry.value()?.to_vec(),
+                value: entry.string()?.to_vec(),
                 raw: entry.raw(),
                 expire_at_ms: entry.expire_at_ms(),
             })
@@ -216,7 +223,7 @@ impl Engine {
     }
 
     /// Applies the records of one frame and logs them.
-    fn write(&mut self, records: Vec<(Logged, Option<StringHandle>)>) {
+    fn write(&mut self, records: Vec<(Logged, Option<ValueHandle>)>) {
         self.lsn += 1;
         for (logged, shared) in records {
             let key = logged.key().to_vec();
@@ -288,7 +295,8 @@ impl Engine {
         let counts = delta(1 - had.0, expires(expire_at_ms) - had.1);
         let value = vec![self.lsn as u8; len];
         let logged = Logged::Put(key.clone(), value.clone(), false, expire_at_ms, counts);
-        let shared = (len % 2 == 1).then(|| StringHandle::create(value.clone().into(), 0));
+        let shared = (len % 2 == 1)
+            .then(|| ValueHandle::String(StringHandle::create(value.clone().into(), 0)));
         self.write(vec![(logged, shared)]);
         self.set_truth(key, Some(Truth { value, raw: false, expire_at_ms }));
     }
@@ -352,7 +360,7 @@ impl Engine {
     fn capture(&mut self, budget: usize) {
         let lsn = self.lsn;
         let in_flight = self.in_flight.get_or_insert_with(|| {
-            self.partition.begin_capture();
+            self.partition.begin_capture(lsn + 1);
             InFlight { cut: lsn, rows: Vec::new(), capture: Capture::default(), is_whole: false }
         });
         if in_flight.is_whole {
@@ -373,6 +381,9 @@ impl Engine {
                 CapturedValue::Paged { expire_at_ms, raw, len, generation, pages } => {
                     let pages = pages.iter().map(|p| (p.number, (p.bytes.clone(), p.lsn)));
                     Row::Paged(expire_at_ms, raw, len, generation, pages.collect())
+                }
+                CapturedValue::Packed { .. } | CapturedValue::Chunked { .. } => {
+                    unreachable!("only strings are written")
                 }
             };
             in_flight.rows.push((row.key.to_vec(), row.lsn, value));
@@ -431,7 +442,7 @@ impl Engine {
         let known: BTreeSet<&[u8]> = granule.entries.iter().map(|entry| &*entry.key).collect();
         for entry in &granule.entries {
             assert!(range.contains(&entry.position.cursor()));
-            if entry.live || entry.pending {
+            if entry.kind.is_some() || entry.pending {
                 scan.seen.push(entry.key.to_vec());
             }
         }
@@ -482,7 +493,7 @@ impl Engine {
     /// Forgets memory and recovers from parts and log.
     fn crash(&mut self) {
         self.in_flight = None;
-        self.partition = Partition::new(FIRST_SLOT, SLOT_COUNT, Arc::new(position_of));
+        self.partition = Partition::new(FIRST_SLOT, SLOT_COUNT, Arc::new(position_of), hasher());
         for count in self.part_counts.values() {
             self.partition.set_slot_counts(*count);
         }

@@ -7,6 +7,7 @@ use crate::types::{HASH_BITS, KeyspaceId, Position};
 use super::counts::{Counts, SlotCounter};
 use super::entry::{DIRTY, Entry, EntryRef};
 use super::expiry::DeadlineQueue;
+use super::object::Object;
 use super::table::{Place, Rehash, Span, Table};
 
 /// One slot.
@@ -72,8 +73,8 @@ fn dirty_bytes(entry: EntryRef<'_>, memory_bytes: u64) -> u64 {
     if !entry.is_dirty() {
         return 0;
     }
-    let paged = entry.object().and_then(|object| object.paged());
-    paged.map_or(memory_bytes, |paged| paged.dirty_bytes().min(memory_bytes))
+    let dirty_bytes = entry.object().and_then(Object::dirty_bytes);
+    dirty_bytes.map_or(memory_bytes, |dirty_bytes| dirty_bytes.min(memory_bytes))
 }
 
 impl Space {

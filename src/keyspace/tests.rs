@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
-use crate::types::{Lsn, Position};
+use crate::types::{HashSeed, Lsn, Position};
+use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
 use super::capture::{Capture, CapturedValue};
 use super::counts::{Counts, SlotCount};
 use super::mutation::At;
+use super::object::ValueHandle;
 use super::partition::Partition;
 use super::residency::{Cold, Coldness, Install};
 use super::simulation::position_of;
@@ -26,7 +28,7 @@ fn key(number: u64) -> Vec<u8> {
 }
 
 fn partition() -> Partition {
-    Partition::new(0, 8, Arc::new(position_of))
+    Partition::new(0, 8, Arc::new(position_of), MemberHasher::new(HashSeed([7; 16])))
 }
 
 fn at(lsn: Lsn) -> At {
@@ -58,7 +60,7 @@ fn apply(partition: &mut Partition, key: &[u8], record: &Record<'_>, at: At) {
 
 fn checkpoint(partition: &mut Partition) -> usize {
     let mut capture = Capture::default();
-    partition.begin_capture();
+    partition.begin_capture(1);
     while partition.capture(0, 1 << 20, &mut capture) {}
     while partition.end_capture(true) {}
     capture.rows().len()
@@ -116,7 +118,7 @@ fn stamping_reaches_everything_that_one_frame_changed() {
     assert_eq!(lsn(b"\0\0\0\0\0\0\0\x01b"), Some(42));
     assert_eq!(lsn(&key(9)), Some(42));
     let mut capture = Capture::default();
-    partition.begin_capture();
+    partition.begin_capture(1);
     partition.capture(0, usize::MAX, &mut capture);
     assert_eq!(capture.max_lsn, 42);
     let paged = capture.rows().find_map(|row| match row.value {
@@ -184,7 +186,7 @@ fn a_failed_capture_is_dirty_again() {
     });
     let dirty_bytes = partition.dirty_bytes();
     let mut capture = Capture::default();
-    partition.begin_capture();
+    partition.begin_capture(1);
     while partition.capture(0, 1000, &mut capture) {}
     assert_eq!((partition.dirty_bytes(), capture.rows().len()), (0, 100));
     assert_eq!(partition.changed_counts(0).len(), 8);
@@ -201,7 +203,7 @@ fn capture_steps_are_bounded() {
     (0..5000).for_each(|number| {
         apply(&mut partition, &key(number), &put(&key(number), &[7; 100], None), at(number + 1));
     });
-    partition.begin_capture();
+    partition.begin_capture(1);
     let mut capture = Capture::default();
     let (mut steps, mut rows) = (1, 0);
     while partition.capture(0, 10_000, &mut capture) {
@@ -221,7 +223,7 @@ fn deltas_without_a_base_are_told_as_damage() {
     let record = Record::WriteRange { keyspace: 0, key: &key, offset: 1, bytes: b"xy" };
     apply(&mut partition, &key, &record, at(5));
     let entry = partition.find(0, position_of(&key), &key).expect("it waits");
-    assert!(entry.is_pending() && !entry.is_live() && entry.value().is_none());
+    assert!(entry.is_pending() && !entry.is_live() && entry.string().is_none());
     let departures = partition.departures(0, position_of(&key));
     let done =
         partition.install(0, position_of(&key), &key, Cold::Absent { lsn: 0 }, departures, NOW_MS);
@@ -235,16 +237,16 @@ fn pending_deltas_meet_their_base_once() {
         let key = key(1);
         let record = Record::WriteRange { keyspace: 0, key: &key, offset: 1, bytes: b"xy" };
         apply(&mut partition, &key, &record, at(5));
-        let cold = Cold::String {
+        let cold = Cold::Live {
             lsn: base_lsn,
             expire_at_ms: None,
             raw: false,
-            value: StringHandle::Flat(Bytes::from_static(b"abcd")),
+            value: ValueHandle::String(StringHandle::Flat(Bytes::from_static(b"abcd"))),
         };
         let done = partition.install(0, position_of(&key), &key, cold, 0, NOW_MS);
         assert_eq!(done, Install::Done);
         let entry = partition.find(0, position_of(&key), &key).expect("it is resident");
-        assert_eq!(entry.value().expect("it is live").to_vec(), expected);
+        assert_eq!(entry.string().expect("it is live").to_vec(), expected);
         assert_eq!((entry.is_dirty(), entry.lsn()), (dirty, 5));
         partition.check_invariants();
     }
@@ -524,7 +526,7 @@ fn a_capture_inside_a_merged_tag_takes_nothing_twice() {
         apply(&mut partition, key, &put(key, b"w", None), at(lsn));
     }
     let mut capture = Capture::default();
-    partition.begin_capture();
+    partition.begin_capture(1);
     while capture.rows().len() == 0 {
         assert!(partition.capture(0, 0, &mut capture));
     }

@@ -116,6 +116,9 @@ fn describe(record: &Record<'_>) -> String {
         Record::WriteRange { key, offset, bytes, .. } => {
             format!("write-range {} at {offset}: {}", key.escape_ascii(), bytes.escape_ascii())
         }
+        Record::PutPacked { key, .. } | Record::Edit { key, .. } => {
+            unreachable!("{} is no string", key.escape_ascii())
+        }
         Record::Databases { changed } => format!("databases {changed:?} (database, keyspace)"),
     }
 }

@@ -263,8 +263,13 @@ impl<'d> Dispatcher<'d> {
         out: &mut Output,
     ) {
         let mark = out.mark();
-        let mut call =
-            Call { unit, db: session.db, args, reply: &mut Reply::new(out, session.protocol) };
+        let mut call = Call {
+            unit,
+            db: session.db,
+            args,
+            encodings: &self.settings.encodings,
+            reply: &mut Reply::new(out, session.protocol),
+        };
         if let Err(failure) = run(&mut call) {
             out.truncate(mark);
             self.fail(row, session, failure, out);
@@ -321,6 +326,7 @@ impl<'d> Dispatcher<'d> {
         }
         let engine = engine.clone();
         let args = OwnedArgs::copy(request.args);
+        let encodings = self.settings.encodings;
         let db = session.db;
         let waits = self.durability(session) == Durability::Always;
         Outcome::Job(Box::new(move |out, protocol| {
@@ -330,6 +336,7 @@ impl<'d> Dispatcher<'d> {
                 unit: &mut unit,
                 db,
                 args: &args.get(),
+                encodings: &encodings,
                 reply: &mut Reply::new(out, protocol),
             };
             if let Err(failure) = run(&mut call) {

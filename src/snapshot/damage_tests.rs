@@ -125,7 +125,7 @@ fn rows_out_of_order_are_damage_to_a_merge_though_their_checksum_is_right() {
     let [keys, pages]: [(&[u8], &[u8], &str); 2] = [
         (&[1, b'a'], &[1, b'c'], "keys are out of order"),
         // Generation 19, a number, and the length of a whole page.
-        (&[19, 0, 0x80, 0x80, 4], &[19, 5, 0x80, 0x80, 4], "pages are out of order"),
+        (&[19, 0, 0x80, 0x80, 4], &[19, 5, 0x80, 0x80, 4], "chunks are out of order"),
     ];
     for (from, to, reason) in [keys, pages] {
         let mut rig = Rig::new();

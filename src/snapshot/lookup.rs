@@ -1,7 +1,7 @@
 //! Cold lookups: what the parts say of one key, with or without its value.
 //!
 //! Runs are ordered by age, so the newest part that has a row for the key decides, and a filter
-//! keeps the others from being read. Only the pages of a paged string are gathered from several.
+//! keeps the others from being read. Only pages and chunks are gathered from several.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use super::part_reader::{Caching, PartReader};
 use super::part_set::PartSet;
 use super::{RowKey, filter};
 use crate::error::Result;
-use crate::format::part_rows::{RowKind, ValueAt};
+use crate::format::part_rows::{ChunkedHead, RowKind, ValueAt};
 use crate::limits::STRING_PAGE_BYTES;
-use crate::types::{KeyspaceId, Lsn, Position};
+use crate::types::{ChunkId, KeyspaceId, Lsn, Position, ValueKind};
 
 /// What the parts know of a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,20 @@ pub enum ColdContent {
         /// The pages in order; all but the last are full.
         pages: Vec<Bytes>,
     },
+    /// A small collection.
+    Packed {
+        /// Deadline in Unix milliseconds.
+        expire_at_ms: Option<u64>,
+        /// Kind and encoding, then the items.
+        blob: Vec<u8>,
+    },
+    /// A collection in chunks, all of them loaded.
+    Chunked {
+        /// The head.
+        head: ChunkedHead,
+        /// The chunks in order, with the LSN of their last change.
+        chunks: Vec<(ChunkId, Lsn, Bytes)>,
+    },
 }
 
 /// What the parts know of a key, without its value.
@@ -71,10 +85,12 @@ pub struct LiveMeta {
     pub expire_at_ms: Option<u64>,
     /// Whether `OBJECT ENCODING` must answer `raw`.
     pub raw: bool,
-    /// Length of the string in bytes.
+    /// Length in bytes of a string, or of the items of a packed collection; items of one in chunks.
     pub len: u64,
-    /// LSN of the creation of a paged string.
-    pub generation: Option<Lsn>,
+    /// What it is.
+    pub kind: ValueKind,
+    /// Generation of a value in pages or chunks.
+    pub generation: Option<u64>,
 }
 
 /// A paged string whose pages are found but not read. Keeps the parts that hold them.
@@ -90,15 +106,19 @@ pub struct PagedHead {
     pub len: u64,
     /// LSN of the string's creation.
     pub generation: Lsn,
-    pages: Vec<PageAt>,
+    pages: Vec<ChunkAt>,
 }
 
-/// A page in a part.
+/// A page or chunk in a part.
 #[derive(Clone)]
-struct PageAt {
+struct ChunkAt {
     part: Arc<PartReader>,
     value: ValueAt,
+    lsn: Lsn,
 }
+
+/// The newest rows of a value's pages or chunks.
+type Chunks = BTreeMap<ChunkId, ChunkAt>;
 
 impl PagedHead {
     /// Pages of the string.
@@ -120,9 +140,10 @@ impl PagedHead {
 }
 
 /// Length that page `number` of a string of `len` bytes has.
-fn page_bytes(len: u64, number: u64) -> u64 {
+fn page_bytes(len: u64, number: ChunkId) -> u64 {
     let page = STRING_PAGE_BYTES as u64;
-    len.saturating_sub(number.saturating_mul(page)).min(page)
+    let start = number.saturating_mul(ChunkId::from(page));
+    len.saturating_sub(u64::try_from(start).unwrap_or(u64::MAX)).min(page)
 }
 
 /// The row of a key, and the cursor that stands on it.
@@ -155,8 +176,21 @@ impl PartSet {
             RowKind::String { expire_at_ms, raw, value } => {
                 ColdContent::String { expire_at_ms, raw, bytes: found.cursor.value(value)? }
             }
-            RowKind::Paged { .. } | RowKind::Page { .. } => {
-                let head = self.gather(&key, found)?;
+            RowKind::Packed { expire_at_ms, shape, value } => {
+                let items = found.cursor.value(value)?;
+                let blob = [&[shape], &items[..]].concat();
+                ColdContent::Packed { expire_at_ms, blob }
+            }
+            RowKind::Chunked(head) => {
+                let found = self.gather(&key, found)?;
+                let read = |(id, at): (ChunkId, ChunkAt)| {
+                    Ok((id, at.lsn, at.part.value(at.value, Caching::Pass)?))
+                };
+                let chunks = found.into_iter().map(read).collect::<Result<_>>()?;
+                ColdContent::Chunked { head, chunks }
+            }
+            RowKind::Paged { .. } | RowKind::Chunk { .. } => {
+                let head = self.paged_head(&key, found)?;
                 let numbers = 0..head.page_count() as u32;
                 let pages = numbers.map(|number| head.read_page(number)).collect::<Result<_>>()?;
                 ColdContent::Paged {
@@ -194,7 +228,7 @@ impl PartSet {
         let key = RowKey { keyspace, position, key };
         match self.find(&key, 0)? {
             Some(found) if matches!(found.kind, RowKind::Paged { .. }) => {
-                self.gather(&key, found).map(Some)
+                self.paged_head(&key, found).map(Some)
             }
             _ => Ok(None),
         }
@@ -219,78 +253,87 @@ impl PartSet {
         Ok(None)
     }
 
-    /// Finds all pages of the string whose newest head is `found`.
-    fn gather(&self, key: &RowKey<'_>, found: Found<'_>) -> Result<PagedHead> {
-        let newest = found.cursor.part();
-        let RowKind::Paged { expire_at_ms, raw, len, generation } = found.kind else {
-            return Err(newest.damaged(0, "a page has no head"));
+    /// The places of the pages of the string whose newest head is `found`.
+    fn paged_head(&self, key: &RowKey<'_>, found: Found<'_>) -> Result<PagedHead> {
+        let (lsn, kind) = (found.lsn, found.kind);
+        let RowKind::Paged { expire_at_ms, raw, len, generation } = kind else {
+            return Err(found.cursor.part().damaged(0, "a chunk has no head"));
         };
-        let wanted = len.div_ceil(STRING_PAGE_BYTES as u64);
-        let mut pages = BTreeMap::new();
+        let pages = self.gather(key, found)?.into_values().collect();
+        Ok(PagedHead { lsn, expire_at_ms, raw, len, generation, pages })
+    }
+
+    /// Finds all pages or chunks of the value whose newest head is `found`.
+    fn gather(&self, key: &RowKey<'_>, found: Found<'_>) -> Result<Chunks> {
+        let newest = found.cursor.part();
+        let head = found.kind;
+        let wanted = match head {
+            RowKind::Paged { len, .. } => len.div_ceil(STRING_PAGE_BYTES as u64),
+            RowKind::Chunked(head) => head.chunk_count,
+            _ => 0,
+        };
+        let mut chunks = Chunks::new();
+        let mut live = 0;
         let (mut part_index, mut cursor) = (found.part_index, found.cursor);
         loop {
             let part = &self.parts()[part_index];
-            self.gather_from(part, &mut cursor, generation, len, &mut pages)?;
-            if pages.len() as u64 == wanted {
+            live += gather_from(part, &mut cursor, head, &mut chunks)?;
+            if live == wanted {
                 break;
             }
             let older = self.find(key, part_index + 1)?;
-            let same = older.filter(|older| is_head_of(older.kind, generation));
+            let same = older.filter(|older| older.kind.generation() == head.generation());
             let Some(older) = same else {
-                return Err(newest.damaged(0, "a page of a string is in no part"));
+                return Err(newest.damaged(0, "a chunk of a value is in no part"));
             };
             (part_index, cursor) = (older.part_index, older.cursor);
         }
-        Ok(PagedHead {
-            lsn: found.lsn,
-            expire_at_ms,
-            raw,
-            len,
-            generation,
-            pages: pages.into_values().collect(),
-        })
+        chunks.retain(|_, chunk| chunk.value.len > 0);
+        Ok(chunks)
     }
+}
 
-    /// Takes the pages behind a head that no newer part has.
-    fn gather_from(
-        &self,
-        part: &Arc<PartReader>,
-        cursor: &mut PartCursor<'_>,
-        head_generation: Lsn,
-        len: u64,
-        pages: &mut BTreeMap<u32, PageAt>,
-    ) -> Result<()> {
-        loop {
-            cursor.advance()?;
-            let Some(RowKind::Page { generation, number, value }) = cursor.kind() else {
-                return Ok(());
-            };
-            let expected_bytes = page_bytes(len, u64::from(number));
-            // Pages of another incarnation, or beyond the end, are left-overs.
-            if generation != head_generation || expected_bytes == 0 || pages.contains_key(&number) {
+/// Takes the pages or chunks behind a head that no newer part has; how many of them have bytes.
+fn gather_from(
+    part: &Arc<PartReader>,
+    cursor: &mut PartCursor<'_>,
+    head: RowKind,
+    chunks: &mut Chunks,
+) -> Result<u64> {
+    let mut live = 0;
+    loop {
+        cursor.advance()?;
+        let Some(RowKind::Chunk { generation, id, value }) = cursor.kind() else {
+            return Ok(live);
+        };
+        // Chunks of another incarnation are left-overs.
+        if Some(generation) != head.generation() || chunks.contains_key(&id) {
+            continue;
+        }
+        if let RowKind::Paged { len, .. } = head {
+            let expected_bytes = page_bytes(len, id);
+            // So are pages beyond the end.
+            if expected_bytes == 0 {
                 continue;
             }
             if u64::from(value.len) != expected_bytes {
                 return Err(part.damaged(value.block.offset, "a page has a wrong length"));
             }
-            let part = part.clone();
-            pages.insert(number, PageAt { part, value });
         }
+        live += u64::from(value.len > 0);
+        let lsn = cursor.row().map_or(0, |row| row.lsn);
+        chunks.insert(id, ChunkAt { part: part.clone(), value, lsn });
     }
 }
 
-fn is_head_of(kind: RowKind, wanted: Lsn) -> bool {
-    matches!(kind, RowKind::Paged { generation, .. } if generation == wanted)
-}
-
-fn live_meta(kind: RowKind) -> Option<LiveMeta> {
-    match kind {
-        RowKind::Tombstone | RowKind::Page { .. } => None,
-        RowKind::String { expire_at_ms, raw, value } => {
-            Some(LiveMeta { expire_at_ms, raw, len: u64::from(value.len), generation: None })
-        }
-        RowKind::Paged { expire_at_ms, raw, len, generation } => {
-            Some(LiveMeta { expire_at_ms, raw, len, generation: Some(generation) })
-        }
-    }
+fn live_meta(row: RowKind) -> Option<LiveMeta> {
+    let kind = row.value_kind()?;
+    let (raw, len) = match row {
+        RowKind::Paged { raw, len, .. } => (raw, len),
+        RowKind::Chunked(head) => (false, head.len),
+        RowKind::String { raw, value, .. } => (raw, u64::from(value.len)),
+        _ => (false, u64::from(row.value().unwrap_or_default().len)),
+    };
+    let (expire_at_ms, generation) = (row.expire_at_ms(), row.generation());
+    Some(LiveMeta { expire_at_ms, raw, len, kind, generation })
 }

@@ -1,4 +1,4 @@
-//! Compaction: several parts become fewer. The newest row of a key stays; pages of dead
+//! Compaction: several parts become fewer. The newest row of a key stays; chunks of dead
 //! incarnations and rows of dead keyspaces go; tombstones go when nothing older is left that they
 //! hide.
 //!
@@ -24,7 +24,7 @@ use crate::format::part::Place;
 use crate::format::part_rows::{RowKind, ValueAt};
 use crate::io::Storage;
 use crate::limits::STRING_PAGE_BYTES;
-use crate::types::{KeyspaceId, Lsn, Position};
+use crate::types::{ChunkId, KeyspaceId, Lsn, Position};
 
 /// What to merge and how.
 pub struct Merge<'a> {
@@ -122,13 +122,12 @@ fn merge_key(
     let dropped = (plan.is_dead)(keyspace) || (plan.bottom && kind == RowKind::Tombstone);
     if !dropped {
         let value = match kind {
-            RowKind::String { value, .. } => cursor.value(value)?,
-            RowKind::Page { .. } => return Err(cursor.part().damaged(0, "a page has no head")),
-            RowKind::Tombstone | RowKind::Paged { .. } => Default::default(),
+            RowKind::Chunk { .. } => return Err(cursor.part().damaged(0, "a chunk has no head")),
+            kind => cursor.value(kind.value().unwrap_or_default())?,
         };
         outputs.writer()?.push_head(&key, lsn, kind, &value)?;
     }
-    // All inputs leave their head; what follows of this key are pages.
+    // All inputs leave their head; what follows of this key are its chunks.
     let mut holders: SmallVec<[&mut PartCursor<'_>; 8]> = SmallVec::new();
     for cursor in cursors {
         if cursor.key() == Some(key) {
@@ -136,71 +135,79 @@ fn merge_key(
             holders.push(cursor);
         }
     }
-    match kind {
-        RowKind::Paged { len, generation, .. } if !dropped => {
-            merge_pages(&mut holders, len, generation, outputs)
-        }
-        _ => holders.into_iter().try_for_each(skip_pages),
+    match kind.generation() {
+        Some(_) if !dropped => merge_chunks(plan, &mut holders, kind, outputs),
+        _ => holders.into_iter().try_for_each(skip_chunks),
     }
 }
 
-fn skip_pages(cursor: &mut PartCursor<'_>) -> Result<()> {
-    while cursor.kind().is_some_and(|kind| kind.is_page()) {
+fn skip_chunks(cursor: &mut PartCursor<'_>) -> Result<()> {
+    while cursor.kind().is_some_and(|kind| kind.is_chunk()) {
         cursor.advance()?;
     }
     Ok(())
 }
 
-/// The page that a cursor stands on, none when the key has no more.
-fn page_of(cursor: &PartCursor<'_>) -> Option<(u32, Lsn, Lsn, ValueAt)> {
+/// The page or chunk that a cursor stands on, none when the key has no more.
+fn chunk_of(cursor: &PartCursor<'_>) -> Option<(ChunkId, Lsn, u64, ValueAt)> {
     match cursor.row()?.kind {
-        RowKind::Page { generation, number, value } => {
-            Some((number, cursor.row()?.lsn, generation, value))
+        RowKind::Chunk { generation, id, value } => {
+            Some((id, cursor.row()?.lsn, generation, value))
         }
         _ => None,
     }
 }
 
-/// Writes for each page the newest row of the head's generation.
-fn merge_pages(
+/// Writes for each page or chunk the newest row of the head's generation.
+fn merge_chunks(
+    plan: &Merge<'_>,
     holders: &mut [&mut PartCursor<'_>],
-    len: u64,
-    head_generation: Lsn,
+    head: RowKind,
     outputs: &mut Outputs<'_, '_>,
 ) -> Result<()> {
     let writer = outputs.current();
-    let mut next_number = 0;
+    let mut next_id = Some(0);
     loop {
-        let pages = holders.iter().filter_map(|holder| page_of(holder));
-        let Some(number) = pages.map(|page| page.0).min() else {
+        let chunks = holders.iter().filter_map(|holder| chunk_of(holder));
+        let Some(id) = chunks.map(|chunk| chunk.0).min() else {
             return Ok(());
         };
-        if u64::from(number) < next_number {
-            return Err(holders[0].part().damaged(0, "pages are out of order"));
+        if next_id.is_none_or(|next| id < next) {
+            return Err(holders[0].part().damaged(0, "chunks are out of order"));
         }
-        next_number = u64::from(number) + 1;
+        next_id = id.checked_add(1);
         let mut newest: Option<(Lsn, usize, ValueAt)> = None;
         for (index, holder) in holders.iter().enumerate() {
-            if let Some((at, lsn, generation, value)) = page_of(holder)
-                && at == number
-                && generation == head_generation
+            if let Some((at, lsn, generation, value)) = chunk_of(holder)
+                && at == id
+                && Some(generation) == head.generation()
                 && newest.is_none_or(|newest| newest.0 < lsn)
             {
                 newest = Some((lsn, index, value));
             }
         }
-        let lives = u64::from(number) * (STRING_PAGE_BYTES as u64) < len;
         if let Some((lsn, index, value)) = newest
-            && lives
+            && is_kept(plan, head, id, value)
         {
             let bytes = holders[index].value(value)?;
-            writer.push_page(number, lsn, &bytes)?;
+            writer.push_chunk(id, lsn, &bytes)?;
         }
         for holder in holders.iter_mut() {
-            if page_of(holder).is_some_and(|page| page.0 == number) {
+            if chunk_of(holder).is_some_and(|chunk| chunk.0 == id) {
                 holder.advance()?;
             }
         }
+    }
+}
+
+/// Whether a page or chunk is still needed: pages up to the string's end, and chunks, also those
+/// that are gone where older parts may have them.
+fn is_kept(plan: &Merge<'_>, head: RowKind, id: ChunkId, value: ValueAt) -> bool {
+    match head {
+        RowKind::Paged { len, .. } => {
+            id.saturating_mul(STRING_PAGE_BYTES as ChunkId) < ChunkId::from(len)
+        }
+        _ => value.len > 0 || !plan.bottom,
     }
 }
 

@@ -23,6 +23,8 @@ pub mod verify;
 pub use crate::format::manifest::{DatabaseMap, Manifest, PartMeta};
 pub use crate::format::part::Place;
 pub use crate::format::part_index::{Deadline, SlotCount};
+pub use crate::format::part_rows::ChunkedHead;
+pub use crate::value::chunks::DirtyChunk;
 pub use crate::value::string::DirtyPage;
 
 /// Files that are not finished bear this in front of their name; they are worthless after a crash.
@@ -73,6 +75,21 @@ pub enum RowValue<'a> {
         /// The pages that changed since the last checkpoint, by number. The others are in older
         /// parts, under the same generation.
         pages: &'a [DirtyPage],
+    },
+    /// A small collection.
+    Packed {
+        /// Deadline in Unix milliseconds.
+        expire_at_ms: Option<u64>,
+        /// Kind and encoding, then the items.
+        blob: &'a [u8],
+    },
+    /// A collection in chunks.
+    Chunked {
+        /// The head.
+        head: ChunkedHead,
+        /// The chunks that changed since the last checkpoint, by identity. The others are in older
+        /// parts, under the same generation.
+        chunks: &'a [DirtyChunk],
     },
 }
 

@@ -108,10 +108,10 @@ impl<'p> PartCursor<'p> {
         }
     }
 
-    /// Goes to the next row that is not a page.
+    /// Goes to the next row that is not a page or chunk.
     pub fn advance_key(&mut self) -> Result<()> {
         self.advance()?;
-        while self.kind().is_some_and(|kind| kind.is_page()) {
+        while self.kind().is_some_and(|kind| kind.is_chunk()) {
             self.advance()?;
         }
         Ok(())

@@ -12,9 +12,8 @@ use crate::error::Result;
 use crate::format::manifest::PartMeta;
 use crate::format::part::Place;
 use crate::format::part_index::{Deadline, SlotCount};
-use crate::format::part_rows::RowKind;
 use crate::io::Storage;
-use crate::types::{DatabaseId, KeyspaceId, Lsn, Position};
+use crate::types::{DatabaseId, KeyspaceId, Lsn, Position, ValueKind};
 
 /// The parts of a snapshot.
 #[derive(Default)]
@@ -31,8 +30,8 @@ pub struct ScanRow<'a> {
     pub key: &'a [u8],
     /// LSN of its last change.
     pub lsn: Lsn,
-    /// Whether the key is there; if not, this is a tombstone.
-    pub live: bool,
+    /// What it holds, none for a tombstone.
+    pub kind: Option<ValueKind>,
     /// Deadline in Unix milliseconds.
     pub expire_at_ms: Option<u64>,
 }
@@ -121,7 +120,7 @@ impl PartSet {
                 position: row.position,
                 key: &key,
                 lsn: row.lsn,
-                live: row.kind != RowKind::Tombstone,
+                kind: row.kind.value_kind(),
                 expire_at_ms: row.kind.expire_at_ms(),
             };
             if each(scanned).is_break() {

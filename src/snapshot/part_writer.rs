@@ -17,7 +17,7 @@ use crate::format::part_index::{
 use crate::format::part_rows::{KeyBlockBuilder, NewRow, RowKind, ValueAt};
 use crate::io::Storage;
 use crate::limits::{BLOCK_BYTES, KEY_BYTES_MAX};
-use crate::types::{DatabaseId, KeyspaceId, Lsn, Position};
+use crate::types::{ChunkId, DatabaseId, KeyspaceId, Lsn, Position};
 
 /// A key block closes with a value block once it has this many bytes, so that few value blocks are
 /// cut short.
@@ -50,9 +50,9 @@ struct LastKey {
     keyspace: KeyspaceId,
     position: Position,
     key: Vec<u8>,
-    /// The number that its next page must reach.
-    next_page: Option<u64>,
-    generation: Lsn,
+    /// The identity that its next chunk must reach, behind a head.
+    next_chunk: Option<ChunkId>,
+    generation: u64,
 }
 
 impl PartWriter {
@@ -108,7 +108,24 @@ impl PartWriter {
             RowValue::Paged { expire_at_ms, raw, len, generation, pages } => {
                 let kind = RowKind::Paged { expire_at_ms, raw, len, generation };
                 self.push_head(key, lsn, kind, &[])?;
-                pages.iter().try_for_each(|page| self.push_page(page.number, page.lsn, &page.bytes))
+                pages.iter().try_for_each(|page| {
+                    self.push_chunk(ChunkId::from(page.number), page.lsn, &page.bytes)
+                })
+            }
+            RowValue::Packed { expire_at_ms, blob } => {
+                let (shape, items) = blob.split_first().expect("a blob begins with its kind");
+                let value = ValueAt::default();
+                let kind = RowKind::Packed { expire_at_ms, shape: *shape, value };
+                self.push_head(key, lsn, kind, items)
+            }
+            RowValue::Chunked { head, chunks } => {
+                self.push_head(key, lsn, RowKind::Chunked(head), &[])?;
+                let mut bytes = Vec::new();
+                chunks.iter().try_for_each(|chunk| {
+                    bytes.clear();
+                    chunk.content.iter().for_each(|content| content.encode(&mut bytes));
+                    self.push_chunk(chunk.id, chunk.lsn, &bytes)
+                })
             }
         }
     }
@@ -122,8 +139,8 @@ impl PartWriter {
         value: &[u8],
     ) -> Result<()> {
         self.begin_key(key)?;
-        if let RowKind::Paged { generation, .. } = kind {
-            (self.last.next_page, self.last.generation) = (Some(0), generation);
+        if let Some(generation) = kind.generation() {
+            (self.last.next_chunk, self.last.generation) = (Some(0), generation);
         }
         if let Some(deadline_ms) = kind.expire_at_ms() {
             self.deadlines.push(Deadline {
@@ -137,14 +154,13 @@ impl PartWriter {
         self.put(lsn, kind, value)
     }
 
-    /// Adds a page of the paged string whose head came last.
-    pub(super) fn push_page(&mut self, number: u32, lsn: Lsn, bytes: &[u8]) -> Result<()> {
-        let next = self.last.next_page.expect("pages follow their head");
-        assert!(u64::from(number) >= next, "pages come in order");
-        self.last.next_page = Some(u64::from(number) + 1);
-        let kind =
-            RowKind::Page { generation: self.last.generation, number, value: ValueAt::default() };
-        self.put(lsn, kind, bytes)
+    /// Adds a page or chunk of the value whose head came last.
+    pub(super) fn push_chunk(&mut self, id: ChunkId, lsn: Lsn, bytes: &[u8]) -> Result<()> {
+        let next = self.last.next_chunk.expect("chunks follow their head");
+        assert!(id >= next, "chunks come in order");
+        self.last.next_chunk = id.checked_add(1);
+        let (generation, value) = (self.last.generation, ValueAt::default());
+        self.put(lsn, RowKind::Chunk { generation, id, value }, bytes)
     }
 
     fn begin_key(&mut self, key: &RowKey<'_>) -> Result<()> {
@@ -164,7 +180,7 @@ impl PartWriter {
         (last.keyspace, last.position) = key.place();
         last.key.clear();
         last.key.extend_from_slice(key.key);
-        last.next_page = None;
+        last.next_chunk = None;
         self.hashes.push(filter::hash(key.place()));
         Ok(())
     }
@@ -177,7 +193,7 @@ impl PartWriter {
                 self.finish_key_block()?;
             }
         }
-        if let RowKind::String { value, .. } | RowKind::Page { value, .. } = &mut kind {
+        if let Some(value) = kind.value_mut() {
             value.len = bytes.len() as u32;
         }
         self.rows.push(&NewRow {
@@ -242,6 +258,11 @@ impl PartWriter {
     /// Bytes of the file so far, about.
     pub fn file_bytes(&self) -> u64 {
         self.output.offset() + (self.values.len() + self.rows.len()) as u64
+    }
+
+    /// Its id.
+    pub fn part_id(&self) -> u64 {
+        self.footer.part_id
     }
 
     /// Keys so far.

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::io::Storage;
 use crate::io::sim::SimStorage;
 use crate::limits::STRING_PAGE_BYTES;
-use crate::types::DatabaseId;
+use crate::types::{DatabaseId, ValueKind};
 
 pub(super) const DATABASE: DatabaseId = DatabaseId([3; 16]);
 const DEAD: KeyspaceId = 9;
@@ -90,6 +90,9 @@ impl ModelRow {
                 generation: *generation,
                 pages: &self.dirty,
             },
+            ColdContent::Packed { .. } | ColdContent::Chunked { .. } => {
+                unreachable!("the model has only strings")
+            }
         };
         writer.push(key, self.whole.lsn, &value).unwrap();
     }
@@ -209,7 +212,7 @@ fn deadline_of(row: &ColdRow) -> Option<u64> {
         ColdContent::String { expire_at_ms, .. } | ColdContent::Paged { expire_at_ms, .. } => {
             expire_at_ms
         }
-        ColdContent::Tombstone => None,
+        _ => None,
     }
 }
 
@@ -228,14 +231,19 @@ fn check_lookups(set: &PartSet, model: &Model) {
                 expire_at_ms: *expire_at_ms,
                 raw: *raw,
                 len: bytes.len() as u64,
+                kind: ValueKind::String,
                 generation: None,
             }),
             ColdContent::Paged { expire_at_ms, raw, len, generation, .. } => Some(LiveMeta {
                 expire_at_ms: *expire_at_ms,
                 raw: *raw,
                 len: *len,
+                kind: ValueKind::String,
                 generation: Some(*generation),
             }),
+            ColdContent::Packed { .. } | ColdContent::Chunked { .. } => {
+                unreachable!("the model has only strings")
+            }
         });
         assert_eq!(meta.and_then(|meta| meta.live), live);
         let head = set.lookup_paged(keyspace, position, &key).unwrap();
@@ -258,7 +266,7 @@ fn check_scans(set: &PartSet, model: &Model) {
             let mut found = Vec::new();
             set.scan_keys(keyspace, Position(from), to.map(Position), |row| {
                 let expiry = row.expire_at_ms;
-                found.push((row.position, row.key.to_vec(), row.lsn, row.live, expiry));
+                found.push((row.position, row.key.to_vec(), row.lsn, row.kind.is_some(), expiry));
                 ControlFlow::Continue(())
             })
             .unwrap();

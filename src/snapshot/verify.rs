@@ -7,14 +7,14 @@ use crate::format::part::{HEADER_BYTES, Place};
 use crate::format::part_block::{BlockAt, BlockKind};
 use crate::format::part_index::{Deadline, decode_deadline_rows};
 use crate::format::part_rows::{KeyBlock, Row, RowKind};
-use crate::types::{KeyspaceId, Lsn, Position};
+use crate::types::{ChunkId, KeyspaceId, Lsn, Position};
 
 /// What a whole part holds, as far as it could be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Verified {
     /// Rows.
     pub row_count: u64,
-    /// Rows that are not pages.
+    /// Rows that are not pages or chunks.
     pub key_count: u64,
     /// Rows that say that a key is gone.
     pub tombstone_count: u64,
@@ -36,7 +36,7 @@ pub fn verify(part: &PartReader, report: &mut dyn FnMut(Error)) -> Verified {
         deadlines: Vec::new(),
         first_place: None,
         last_key: None,
-        last_page: None,
+        next_chunk: None,
         lsns: None,
         complete: true,
     };
@@ -58,8 +58,8 @@ struct Check<'a> {
     deadlines: Vec<Deadline>,
     first_place: Option<Place>,
     last_key: Option<(KeyspaceId, Position, Vec<u8>)>,
-    /// The lowest number of the next page, behind a head.
-    last_page: Option<(Lsn, u64)>,
+    /// Generation and lowest identity of the next page or chunk, behind a head.
+    next_chunk: Option<(u64, ChunkId)>,
     lsns: Option<(Lsn, Lsn)>,
     /// Whether all key blocks could be read, so that sums can be compared.
     complete: bool,
@@ -113,7 +113,7 @@ impl Check<'_> {
         self.found.row_count += 1;
         let (low, high) = self.lsns.unwrap_or((row.lsn, row.lsn));
         self.lsns = Some((low.min(row.lsn), high.max(row.lsn)));
-        if let RowKind::String { value, .. } | RowKind::Page { value, .. } = row.kind {
+        if let Some(value) = row.kind.value() {
             self.found.value_bytes += u64::from(value.len);
             let index = block.values().iter().position(|block| *block == value.block);
             if let Some(index) = index {
@@ -127,14 +127,12 @@ impl Check<'_> {
             position: *position,
             key,
         });
-        if let RowKind::Page { generation, number, .. } = row.kind {
-            let fits = self
-                .last_page
-                .is_some_and(|(wanted, next)| generation == wanted && u64::from(number) >= next);
-            if !fits || last != Some(key) {
-                self.wrong(at.offset, "a page does not follow its head");
+        if let RowKind::Chunk { generation, id, .. } = row.kind {
+            let fits = |(wanted, next)| generation == wanted && id >= next;
+            if !self.next_chunk.is_some_and(fits) || last != Some(key) {
+                self.wrong(at.offset, "a chunk does not follow its head");
             }
-            self.last_page = Some((generation, u64::from(number) + 1));
+            self.next_chunk = id.checked_add(1).map(|next| (generation, next));
             return;
         }
         let (place, ordered) = (key.place(), last < Some(key));
@@ -149,10 +147,7 @@ impl Check<'_> {
     fn head(&mut self, at: BlockAt, place: Place, row: &Row) {
         self.found.key_count += 1;
         self.found.tombstone_count += u64::from(row.kind == RowKind::Tombstone);
-        self.last_page = match row.kind {
-            RowKind::Paged { generation, .. } => Some((generation, 0)),
-            _ => None,
-        };
+        self.next_chunk = row.kind.generation().map(|generation| (generation, 0));
         if let Some(deadline_ms) = row.kind.expire_at_ms() {
             self.deadlines.push(Deadline { deadline_ms, keyspace: place.0, position: place.1 });
         }

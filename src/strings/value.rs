@@ -16,6 +16,7 @@ const EMBEDDED_BYTES_MAX: usize = 44;
 pub fn string_of<'u>(view: &View<'u>) -> Result<StringRef<'u>, Failure> {
     match view.value {
         ValueRef::String(value) => Ok(value),
+        ValueRef::Packed(_) | ValueRef::Collection(_) => Err(Failure::WrongType),
     }
 }
 

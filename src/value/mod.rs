@@ -1,3 +1,20 @@
 //! Pure data structures of values.
 
+pub mod chunks;
+pub mod collection;
+pub mod item;
+pub mod list;
+pub mod list_chunk;
+pub mod list_item;
+pub mod member_chunk;
+pub mod members;
+pub mod order;
+pub mod order_leaf;
+pub mod packed;
+pub mod packed_list;
+pub mod packed_members;
+pub mod score;
 pub mod string;
+pub mod tree;
+pub mod view;
+pub mod zset;

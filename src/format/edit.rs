@@ -1,0 +1,127 @@
+//! What a delta record does to a collection.
+
+use crate::error::DecodeError;
+
+use super::decoder::Decoder;
+use super::varint;
+
+/// One change of a collection. Items are encoded as `format-spec/values.md` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Edit<'a> {
+    /// Hash, set, sorted set: these items are there now, in place of those of the same member.
+    Put {
+        /// Member items, end to end.
+        items: &'a [u8],
+    },
+    /// Hash, set, sorted set: these members are gone.
+    Remove {
+        /// Member items without payload, end to end.
+        members: &'a [u8],
+    },
+    /// List: these elements are at an end now, pushed one after the other.
+    Push {
+        /// Whether at the head.
+        front: bool,
+        /// Elements, end to end.
+        elements: &'a [u8],
+    },
+    /// List: these elements are gone.
+    Cut {
+        /// Index of the first.
+        index: u64,
+        /// How many.
+        count: u64,
+    },
+    /// List: this element stands at an index now, in place of another.
+    Set {
+        /// Its index.
+        index: u64,
+        /// The element.
+        element: &'a [u8],
+    },
+    /// List: this element stands at an index now; those from there on have moved.
+    Insert {
+        /// Its index.
+        index: u64,
+        /// The element.
+        element: &'a [u8],
+    },
+}
+
+/// Operation bytes on disk; none is ever reused.
+mod operation {
+    pub const PUT: u8 = 1;
+    pub const REMOVE: u8 = 2;
+    pub const PUSH_BACK: u8 = 3;
+    pub const PUSH_FRONT: u8 = 4;
+    pub const CUT: u8 = 5;
+    pub const SET: u8 = 6;
+    pub const INSERT: u8 = 7;
+}
+
+impl<'a> Edit<'a> {
+    /// The bytes that it ends with.
+    pub fn trailing_bytes(&self) -> &'a [u8] {
+        match *self {
+            Edit::Put { items: bytes }
+            | Edit::Remove { members: bytes }
+            | Edit::Push { elements: bytes, .. }
+            | Edit::Set { element: bytes, .. }
+            | Edit::Insert { element: bytes, .. } => bytes,
+            Edit::Cut { .. } => &[],
+        }
+    }
+
+    /// Appends all but the bytes that it ends with, of which `trailing_len` follow.
+    pub(super) fn encode_head(&self, trailing_len: u64, out: &mut Vec<u8>) {
+        let (operation, numbers) = match *self {
+            Edit::Put { .. } => (operation::PUT, [None, None]),
+            Edit::Remove { .. } => (operation::REMOVE, [None, None]),
+            Edit::Push { front: false, .. } => (operation::PUSH_BACK, [None, None]),
+            Edit::Push { front: true, .. } => (operation::PUSH_FRONT, [None, None]),
+            Edit::Cut { index, count } => (operation::CUT, [Some(index), Some(count)]),
+            Edit::Set { index, .. } => (operation::SET, [Some(index), None]),
+            Edit::Insert { index, .. } => (operation::INSERT, [Some(index), None]),
+        };
+        out.push(operation);
+        numbers.into_iter().flatten().for_each(|number| varint::encode(number, out));
+        if operation != operation::CUT {
+            varint::encode(trailing_len, out);
+        }
+    }
+
+    /// The whole change in bytes of its own.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let trailing = self.trailing_bytes();
+        self.encode_head(trailing.len() as u64, &mut bytes);
+        bytes.extend_from_slice(trailing);
+        bytes
+    }
+
+    /// What [`Edit::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// When the bytes are no change of a collection.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Edit<'a>, DecodeError> {
+        let mut input = Decoder::new(bytes);
+        let edit = Edit::decode(&mut input)?;
+        input.end()?;
+        Ok(edit)
+    }
+
+    pub(super) fn decode(input: &mut Decoder<'a>) -> Result<Edit<'a>, DecodeError> {
+        Ok(match input.u8()? {
+            operation::PUT => Edit::Put { items: input.prefixed()? },
+            operation::REMOVE => Edit::Remove { members: input.prefixed()? },
+            operation::PUSH_BACK => Edit::Push { front: false, elements: input.prefixed()? },
+            operation::PUSH_FRONT => Edit::Push { front: true, elements: input.prefixed()? },
+            operation::CUT => Edit::Cut { index: input.varint()?, count: input.varint()? },
+            operation::SET => Edit::Set { index: input.varint()?, element: input.prefixed()? },
+            operation::INSERT => {
+                Edit::Insert { index: input.varint()?, element: input.prefixed()? }
+            }
+            _ => return Err(input.error(1, "unknown change of a collection")),
+        })
+    }
+}
