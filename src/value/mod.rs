@@ -1,3 +1,4 @@
 //! Pure data structures of values.
 
+pub mod item;
 pub mod string;
