@@ -1,5 +1,6 @@
 //! Pure data structures of values.
 
+pub mod chunks;
 pub mod item;
 pub mod string;
 pub mod tree;

@@ -327,8 +327,8 @@ impl<K: Ord + Clone, V: Weigh + Clone> Tree<K, V> {
 
     /// Edits the slot under exactly this key; weights follow. O(log slots).
     pub fn edit<R>(&mut self, key: &K, edit: impl FnOnce(&mut V) -> R) -> Option<R> {
-        self.get(key)?;
-        self.edit_by(|low| low.cmp(key), |_, value| edit(value))
+        let exact = |found: &K, value: &mut V| (found == key).then(|| edit(value));
+        self.edit_by(|low| low.cmp(key), exact).flatten()
     }
 
     /// Edits the slot that [`Tree::find_by`] finds; weights follow. O(log slots).

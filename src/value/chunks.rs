@@ -1,0 +1,697 @@
+//! The chunks of one large collection: what is dirty, what is gone, what a capture has taken.
+//!
+//! A chunk is the unit of dirtiness, of copy-on-write while a capture or a clone holds it, and of
+//! flushing. The protocol is that of [`PagedString`](crate::value::string::PagedString), with
+//! chunks that may also go away: those that a part may hold leave a tombstone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::types::{ChunkId, Lsn};
+use crate::value::string::PROVISIONAL_LSN;
+use crate::value::tree::{Cursor, SLOT_OVERHEAD_BYTES, Tree, Weigh};
+
+/// Keys of chunks that are dirty no more may stand on the list of the dirty ones up to this many
+/// times the number of chunks, so that a queue between two captures stays small.
+const STALE_FACTOR: usize = 2;
+/// What the list may hold in any case, in keys.
+const STALE_FREE: usize = 64;
+/// Counters in front of what an [`Arc`] holds.
+const ARC_BYTES: usize = 16;
+/// A tombstone in its map, with the usual slack.
+const GONE_BYTES: u64 = 32;
+
+/// The content of a chunk.
+pub trait Chunk: Clone + Send + Sync + 'static {
+    /// Appends what a part stores of it.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Memory that it takes, in bytes, itself included. O(1).
+    fn memory_bytes(&self) -> u64;
+
+    /// Number of items. O(1).
+    fn count(&self) -> u64;
+}
+
+/// A chunk's key in memory; keys stand in the order of their ids.
+pub trait ChunkKey: Ord + Copy {
+    /// The id on disk.
+    fn id(self) -> ChunkId;
+
+    /// The key of an id from a disk.
+    fn from_id(id: ChunkId) -> Option<Self>;
+}
+
+impl ChunkKey for u64 {
+    fn id(self) -> ChunkId {
+        ChunkId::from(self)
+    }
+
+    fn from_id(id: ChunkId) -> Option<u64> {
+        u64::try_from(id).ok()
+    }
+}
+
+/// A captured chunk, whatever it holds; it is encoded later, off the lock.
+pub trait ChunkBytes: Send + Sync {
+    /// Appends what a part stores of it.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Memory that it takes, in bytes.
+    fn memory_bytes(&self) -> u64;
+}
+
+impl<C: Chunk> ChunkBytes for C {
+    fn encode(&self, out: &mut Vec<u8>) {
+        Chunk::encode(self, out);
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        Chunk::memory_bytes(self)
+    }
+}
+
+/// A chunk that a checkpoint has to write.
+#[derive(Clone)]
+pub struct DirtyChunk {
+    /// Its id inside the collection.
+    pub id: ChunkId,
+    /// LSN of its last change.
+    pub lsn: Lsn,
+    /// What it holds; None for a chunk that is gone.
+    pub content: Option<Arc<dyn ChunkBytes>>,
+}
+
+/// One chunk and what is known about it.
+#[derive(Clone, Debug)]
+pub struct Slot<C> {
+    chunk: Arc<C>,
+    lsn: Lsn,
+    dirty: bool,
+    /// A part may hold something under this id.
+    stored: bool,
+}
+
+impl<C> Slot<C> {
+    /// The content.
+    pub fn chunk(&self) -> &C {
+        &self.chunk
+    }
+
+    /// LSN of the last change.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+impl<C: Chunk> Weigh for Slot<C> {
+    fn weight(&self) -> u64 {
+        self.chunk.count()
+    }
+}
+
+/// The chunks of one collection in the order of their keys. See the module.
+///
+/// The *generation* is the LSN of the object's creation; chunks on disk carry it, so that those of
+/// an earlier value under the same key are never taken for this one's.
+#[derive(Clone, Debug)]
+pub struct Chunks<K, C> {
+    slots: Tree<K, Slot<C>>,
+    generation: Lsn,
+    /// Keys of all dirty chunks, and some that are dirty no more, in no order.
+    dirty: Vec<K>,
+    /// Chunks that went away and need a tombstone, with the LSN of that.
+    gone: BTreeMap<K, Lsn>,
+    /// Chunks taken by the capture under way.
+    captured: Vec<K>,
+    /// Tombstones taken by the capture under way.
+    captured_gone: BTreeMap<K, Lsn>,
+    /// Keys whose LSN, that of a chunk or of its tombstone, is still provisional.
+    unstamped: Vec<K>,
+    /// Memory of all chunks.
+    bytes: u64,
+    /// Memory of the dirty chunks.
+    dirty_bytes: u64,
+}
+
+impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
+    /// A new object without chunks, of generation `lsn`.
+    pub fn new(lsn: Lsn) -> Chunks<K, C> {
+        Chunks {
+            slots: Tree::new(),
+            generation: lsn,
+            dirty: Vec::new(),
+            gone: BTreeMap::new(),
+            captured: Vec::new(),
+            captured_gone: BTreeMap::new(),
+            unstamped: Vec::new(),
+            bytes: 0,
+            dirty_bytes: 0,
+        }
+    }
+
+    /// A new object of generation `lsn`, all its chunks dirty. None where keys do not ascend.
+    pub fn create(chunks: Vec<(K, C)>, lsn: Lsn) -> Option<Chunks<K, C>> {
+        let slots = chunks.into_iter().map(|(key, chunk)| (key, lsn, chunk));
+        let mut created = Chunks::clean(lsn, slots)?;
+        created.recreate(lsn);
+        Some(created)
+    }
+
+    /// A clean object as parts hold it: chunks in ascending order with the LSN of their last
+    /// change. None where ids do not ascend or are not of this kind of collection.
+    pub fn from_parts(generation: Lsn, parts: Vec<(ChunkId, Lsn, C)>) -> Option<Chunks<K, C>> {
+        let keyed = |(id, lsn, chunk)| Some((K::from_id(id)?, lsn, chunk));
+        let slots: Option<Vec<_>> = parts.into_iter().map(keyed).collect();
+        Chunks::clean(generation, slots?)
+    }
+
+    fn clean(
+        generation: Lsn,
+        slots: impl IntoIterator<Item = (K, Lsn, C)>,
+    ) -> Option<Chunks<K, C>> {
+        let mut chunks = Chunks::new(generation);
+        let slots = slots.into_iter().map(|(key, lsn, chunk)| {
+            chunks.bytes += Chunk::memory_bytes(&chunk);
+            (key, Slot { chunk: Arc::new(chunk), lsn, dirty: false, stored: true })
+        });
+        let slots = slots.collect();
+        chunks.slots = Tree::from_sorted(slots)?;
+        Some(chunks)
+    }
+
+    /// Makes this handle an object of its own, created at `lsn`: all its chunks are dirty, and
+    /// nothing of it is stored yet. O(chunks).
+    pub fn recreate(&mut self, lsn: Lsn) {
+        let mut keys = Vec::with_capacity(self.slots.chunks());
+        self.slots.edit_all(|key, slot| {
+            *slot = Slot { chunk: slot.chunk.clone(), lsn, dirty: true, stored: false };
+            keys.push(*key);
+        });
+        self.generation = lsn;
+        self.unstamped = if lsn == PROVISIONAL_LSN { keys.clone() } else { Vec::new() };
+        self.dirty = keys;
+        self.dirty_bytes = self.bytes;
+        self.gone = BTreeMap::new();
+        self.captured = Vec::new();
+        self.captured_gone = BTreeMap::new();
+    }
+
+    /// LSN of the object's creation.
+    pub fn generation(&self) -> Lsn {
+        self.generation
+    }
+
+    /// Number of items in all chunks.
+    pub fn len(&self) -> u64 {
+        self.slots.len()
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Number of chunks.
+    pub fn chunk_count(&self) -> usize {
+        self.slots.chunks()
+    }
+
+    /// The slots in order, for reading.
+    pub fn slots(&self) -> &Tree<K, Slot<C>> {
+        &self.slots
+    }
+
+    /// All chunks in order.
+    pub fn iter(&self) -> impl Iterator<Item = (K, &C)> {
+        self.slots.iter().map(|(key, slot)| (*key, slot.chunk()))
+    }
+
+    /// The chunk under exactly this key. O(log chunks).
+    pub fn get(&self, key: K) -> Option<&C> {
+        self.slots.get(&key).map(Slot::chunk)
+    }
+
+    /// The last chunk whose key is not above `key`, else the first. O(log chunks).
+    #[inline]
+    pub fn covering(&self, key: K) -> Option<(K, &C)> {
+        let (found, slot) = self.slots.slot_by(|low| low.cmp(&key))?;
+        Some((*found, slot.chunk()))
+    }
+
+    /// Stands on the chunk that [`Chunks::covering`] finds.
+    pub fn cursor(&self, key: K) -> Cursor<'_, K, Slot<C>> {
+        self.slots.cursor_by(|low| low.cmp(&key))
+    }
+
+    /// The chunk that holds the item of this rank (from 0), and the item's index inside it.
+    /// O(log chunks).
+    pub fn at_rank(&self, rank: u64) -> Option<(K, &C, u64)> {
+        let (key, slot, offset) = self.slots.at_rank(rank)?;
+        Some((*key, slot.chunk(), offset))
+    }
+
+    /// Edits the chunk under exactly this key, a copy of it where somebody else holds it.
+    /// O(log chunks).
+    pub fn edit<R>(&mut self, key: K, lsn: Lsn, edit: impl FnOnce(&mut C) -> R) -> Option<R> {
+        self.slots.get(&key)?;
+        self.edit_covering(key, lsn, |_, chunk| edit(chunk))
+    }
+
+    /// Edits the chunk that [`Chunks::covering`] finds, a copy of it where somebody else holds
+    /// it. O(log chunks).
+    pub fn edit_covering<R>(
+        &mut self,
+        key: K,
+        lsn: Lsn,
+        edit: impl FnOnce(K, &mut C) -> R,
+    ) -> Option<R> {
+        let (bytes, dirty_bytes) = (&mut self.bytes, &mut self.dirty_bytes);
+        let (dirty, unstamped) = (&mut self.dirty, &mut self.unstamped);
+        self.slots.edit_by(
+            |low| low.cmp(&key),
+            |&key, slot| {
+                let chunk = Arc::make_mut(&mut slot.chunk);
+                let before = Chunk::memory_bytes(chunk);
+                let result = edit(key, chunk);
+                let after = Chunk::memory_bytes(chunk);
+                *bytes = *bytes - before + after;
+                if slot.dirty {
+                    *dirty_bytes = *dirty_bytes - before + after;
+                } else {
+                    slot.dirty = true;
+                    *dirty_bytes += after;
+                    dirty.push(key);
+                }
+                if lsn == PROVISIONAL_LSN && slot.lsn != PROVISIONAL_LSN {
+                    unstamped.push(key);
+                }
+                slot.lsn = lsn;
+                result
+            },
+        )
+    }
+
+    /// Adds a chunk under a key that no other has. O(log chunks).
+    pub fn insert(&mut self, key: K, chunk: C, lsn: Lsn) {
+        let bytes = Chunk::memory_bytes(&chunk);
+        let stored = self.gone.remove(&key).is_some() || self.captured_gone.contains_key(&key);
+        let slot = Slot { chunk: Arc::new(chunk), lsn, dirty: true, stored };
+        let old = self.slots.insert(key, slot);
+        assert!(old.is_none(), "a chunk has a key of its own");
+        self.bytes += bytes;
+        self.dirty_bytes += bytes;
+        self.push_dirty(key);
+        if lsn == PROVISIONAL_LSN {
+            self.unstamped.push(key);
+        }
+    }
+
+    /// Takes a chunk out; where a part may hold it, its tombstone is due. O(log chunks).
+    pub fn remove(&mut self, key: K, lsn: Lsn) -> Option<Arc<C>> {
+        let slot = self.slots.remove(&key)?;
+        let bytes = Chunk::memory_bytes(&*slot.chunk);
+        self.bytes -= bytes;
+        if slot.dirty {
+            self.dirty_bytes -= bytes;
+        }
+        if slot.stored {
+            self.gone.insert(key, lsn);
+            if lsn == PROVISIONAL_LSN {
+                self.unstamped.push(key);
+            }
+        }
+        Some(slot.chunk)
+    }
+
+    /// Gives the chunks, in their order, new keys, which ascend and are as many. All become dirty,
+    /// and tombstones of the old keys are due. O(chunks).
+    pub fn rekey(&mut self, keys: impl IntoIterator<Item = K>, lsn: Lsn) {
+        let old: Vec<K> = self.slots.iter().map(|(key, _)| *key).collect();
+        let take = |key| self.remove(key, lsn).expect("a key of the tree");
+        let chunks: Vec<Arc<C>> = old.into_iter().map(take).collect();
+        let mut keys = keys.into_iter();
+        for chunk in chunks {
+            let key = keys.next().expect("a key for each chunk");
+            self.insert(key, Arc::unwrap_or_clone(chunk), lsn);
+        }
+        assert!(keys.next().is_none(), "no more keys than chunks");
+    }
+
+    /// Puts a key on the dirty list, and takes what is dirty no more off it when it has grown long.
+    fn push_dirty(&mut self, key: K) {
+        self.dirty.push(key);
+        if self.dirty.len() > STALE_FREE + STALE_FACTOR * self.slots.chunks() {
+            let slots = &self.slots;
+            self.dirty.sort_unstable();
+            self.dirty.dedup();
+            self.dirty.retain(|key| slots.get(key).is_some_and(|slot| slot.dirty));
+        }
+    }
+
+    /// Gives everything changed under [`PROVISIONAL_LSN`] its LSN. O(changed chunks).
+    pub fn stamp(&mut self, lsn: Lsn) {
+        if self.generation == PROVISIONAL_LSN {
+            self.generation = lsn;
+        }
+        while let Some(key) = self.unstamped.pop() {
+            self.slots.edit(&key, |slot| {
+                if slot.lsn == PROVISIONAL_LSN {
+                    slot.lsn = lsn;
+                }
+            });
+            if let Some(gone) = self.gone.get_mut(&key)
+                && *gone == PROVISIONAL_LSN
+            {
+                *gone = lsn;
+            }
+        }
+    }
+
+    /// Takes handles of the dirty chunks and the tombstones, in the order of their ids; they count
+    /// as clean from here on, until [`Chunks::end_capture`] tells otherwise.
+    pub fn capture(&mut self) -> Vec<DirtyChunk> {
+        assert!(self.captured.is_empty() && self.captured_gone.is_empty(), "no other capture");
+        let mut listed = std::mem::take(&mut self.dirty);
+        listed.sort_unstable();
+        listed.dedup();
+        let mut taken = Vec::with_capacity(listed.len() + self.gone.len());
+        listed.retain(|key| {
+            let content = self.slots.edit(key, |slot| {
+                let was_dirty = std::mem::replace(&mut slot.dirty, false);
+                slot.stored |= was_dirty;
+                was_dirty.then(|| (slot.lsn, slot.chunk.clone()))
+            });
+            let Some(Some((lsn, chunk))) = content else {
+                return false;
+            };
+            taken.push(DirtyChunk { id: key.id(), lsn, content: Some(chunk) });
+            true
+        });
+        self.captured = listed;
+        self.captured_gone = std::mem::take(&mut self.gone);
+        let gone = self.captured_gone.iter();
+        taken.extend(gone.map(|(key, &lsn)| DirtyChunk { id: key.id(), lsn, content: None }));
+        let stamped = taken.iter().all(|chunk| chunk.lsn != PROVISIONAL_LSN);
+        assert!(stamped, "captures see stamped chunks");
+        taken.sort_unstable_by_key(|chunk| chunk.id);
+        self.dirty_bytes = 0;
+        taken
+    }
+
+    /// Ends a capture: when what it took was not installed, the chunks are dirty again, and the
+    /// tombstones due again of chunks that have not come back.
+    pub fn end_capture(&mut self, installed: bool) {
+        let captured = std::mem::take(&mut self.captured);
+        let captured_gone = std::mem::take(&mut self.captured_gone);
+        if installed {
+            return;
+        }
+        for key in captured {
+            let (dirty, dirty_bytes) = (&mut self.dirty, &mut self.dirty_bytes);
+            self.slots.edit(&key, |slot| {
+                if !slot.dirty {
+                    slot.dirty = true;
+                    dirty.push(key);
+                    *dirty_bytes += Chunk::memory_bytes(&*slot.chunk);
+                }
+            });
+        }
+        for (key, lsn) in captured_gone {
+            if self.slots.get(&key).is_none() {
+                self.gone.entry(key).or_insert(lsn);
+            }
+        }
+    }
+
+    /// Memory of the dirty chunks and due tombstones, in bytes. O(1).
+    pub fn dirty_bytes(&self) -> u64 {
+        self.dirty_bytes + self.gone.len() as u64 * GONE_BYTES
+    }
+
+    /// Memory that chunks and their bookkeeping take, in bytes; chunks shared with other handles
+    /// count in full. O(1).
+    pub fn memory_bytes(&self) -> u64 {
+        let slot = size_of::<K>() + size_of::<Slot<C>>() + ARC_BYTES;
+        let slots = self.slots.chunks() as u64 * (slot as u64 + SLOT_OVERHEAD_BYTES);
+        let lists = self.dirty.capacity() + self.captured.capacity() + self.unstamped.capacity();
+        let gone = (self.gone.len() + self.captured_gone.len()) as u64 * GONE_BYTES;
+        self.bytes + slots + gone + (lists * size_of::<K>()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, PartialEq, Debug)]
+    struct Bag(Vec<u8>);
+
+    impl Chunk for Bag {
+        fn encode(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(&self.0);
+        }
+
+        fn memory_bytes(&self) -> u64 {
+            self.0.len() as u64 + 24
+        }
+
+        fn count(&self) -> u64 {
+            self.0.len() as u64
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u64),
+        Edit(u64),
+        Remove(u64),
+        Rekey,
+        Clone,
+        Capture,
+        End(bool),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..30u64).prop_map(Step::Insert),
+            4 => (0..30u64).prop_map(Step::Edit),
+            3 => (0..30u64).prop_map(Step::Remove),
+            1 => Just(Step::Rekey),
+            1 => Just(Step::Clone),
+            2 => Just(Step::Capture),
+            2 => any::<bool>().prop_map(Step::End),
+        ]
+    }
+
+    type Content = BTreeMap<u64, Vec<u8>>;
+
+    /// Chunks beside a naive account of them and of a disk.
+    struct Rig {
+        chunks: Chunks<u64, Bag>,
+        model: Content,
+        disk: BTreeMap<ChunkId, (Lsn, Vec<u8>)>,
+        /// Keys changed since they were last captured and installed.
+        changed: BTreeSet<u64>,
+        flight: Option<(Vec<DirtyChunk>, BTreeSet<u64>)>,
+        held: Vec<(Chunks<u64, Bag>, Content)>,
+        lsn: Lsn,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            Rig {
+                chunks: Chunks::new(1),
+                model: Content::new(),
+                disk: BTreeMap::new(),
+                changed: BTreeSet::new(),
+                flight: None,
+                held: Vec::new(),
+                lsn: 1,
+            }
+        }
+
+        fn apply(&mut self, step: &Step) {
+            self.lsn += 1;
+            let fill = vec![self.lsn as u8; self.lsn as usize % 7];
+            match *step {
+                Step::Insert(key) if !self.model.contains_key(&key) => {
+                    self.chunks.insert(key, Bag(fill.clone()), PROVISIONAL_LSN);
+                    self.model.insert(key, fill);
+                    self.changed.insert(key);
+                }
+                Step::Insert(key) | Step::Edit(key) => {
+                    let present = self.model.get_mut(&key).map(|bytes| *bytes = fill.clone());
+                    let edited = self.chunks.edit(key, PROVISIONAL_LSN, |bag| bag.0 = fill);
+                    assert_eq!(present, edited);
+                    present.map(|()| self.changed.insert(key));
+                }
+                Step::Remove(key) => {
+                    let removed = self.chunks.remove(key, PROVISIONAL_LSN);
+                    assert_eq!(removed.map(|bag| bag.0.clone()), self.model.remove(&key));
+                    self.changed.insert(key);
+                }
+                Step::Rekey => {
+                    let keys = (0..self.model.len() as u64).map(|number| number * 2);
+                    self.chunks.rekey(keys.clone(), PROVISIONAL_LSN);
+                    let old = std::mem::take(&mut self.model);
+                    self.changed.extend(old.keys().copied().chain(keys.clone()));
+                    self.model = keys.zip(old.into_values()).collect();
+                }
+                Step::Clone => self.held.push((self.chunks.clone(), self.model.clone())),
+                Step::Capture => self.capture(),
+                Step::End(installed) => self.end(installed),
+            }
+            self.chunks.stamp(self.lsn);
+            self.check();
+        }
+
+        fn capture(&mut self) {
+            if self.flight.is_some() {
+                return;
+            }
+            let taken = self.chunks.capture();
+            assert!(taken.is_sorted_by(|one, next| one.id < next.id), "each id once");
+            let ids =
+                |gone: bool| taken.iter().filter(move |chunk| chunk.content.is_none() == gone);
+            let filled: Vec<u64> = ids(false).map(|chunk| chunk.id as u64).collect();
+            let changed = std::mem::take(&mut self.changed);
+            let wanted = changed.iter().filter(|key| self.model.contains_key(*key));
+            assert!(wanted.eq(&filled), "exactly what has changed");
+            let due = self.disk.keys().filter(|id| !self.model.contains_key(&(**id as u64)));
+            let gone: BTreeSet<ChunkId> = ids(true).map(|chunk| chunk.id).collect();
+            assert!(due.copied().all(|id| gone.contains(&id)), "a tombstone for what is stored");
+            assert!(taken.iter().all(|chunk| chunk.lsn <= self.lsn));
+            self.flight = Some((taken, changed));
+        }
+
+        fn end(&mut self, installed: bool) {
+            let Some((taken, changed)) = self.flight.take() else {
+                return;
+            };
+            self.chunks.end_capture(installed);
+            if !installed {
+                self.changed.extend(changed);
+                return;
+            }
+            for chunk in taken {
+                match chunk.content {
+                    None => drop(self.disk.remove(&chunk.id)),
+                    Some(content) => {
+                        let mut bytes = Vec::new();
+                        content.encode(&mut bytes);
+                        self.disk.insert(chunk.id, (chunk.lsn, bytes));
+                    }
+                }
+            }
+        }
+
+        fn check(&self) {
+            assert_content(&self.chunks, &self.model);
+            let bytes: u64 = self.model.values().map(|bytes| bytes.len() as u64 + 24).sum();
+            assert_eq!(self.chunks.bytes, bytes);
+            let dirty = self.chunks.slots.iter().filter(|(_, slot)| slot.dirty);
+            let dirty: u64 = dirty.map(|(_, slot)| Chunk::memory_bytes(slot.chunk())).sum();
+            assert_eq!(self.chunks.dirty_bytes, dirty);
+            assert!(self.chunks.dirty.len() <= STALE_FREE + 30 * (STALE_FACTOR + 1));
+        }
+    }
+
+    fn assert_content(chunks: &Chunks<u64, Bag>, model: &Content) {
+        let content = chunks.iter().map(|(key, bag)| (key, bag.0.clone()));
+        assert!(content.eq(model.clone()));
+        assert_eq!(chunks.len(), model.values().map(|bytes| bytes.len() as u64).sum::<u64>());
+    }
+
+    proptest! {
+        #[test]
+        fn a_disk_that_takes_the_captures_holds_the_chunks(
+            steps in prop::collection::vec(step(), 0..120),
+        ) {
+            let mut rig = Rig::new();
+            steps.iter().for_each(|step| rig.apply(step));
+            rig.end(true);
+            rig.capture();
+            rig.end(true);
+            prop_assert_eq!(rig.chunks.dirty_bytes(), 0);
+            let parts = rig.disk.iter().map(|(id, (lsn, bytes))| (*id, *lsn, Bag(bytes.clone())));
+            let mut read: Chunks<u64, Bag> = Chunks::from_parts(1, parts.collect()).unwrap();
+            assert_content(&read, &rig.model);
+            prop_assert_eq!(read.bytes, rig.chunks.bytes);
+            prop_assert!(read.capture().is_empty());
+            let lsns = |chunks: &Chunks<u64, Bag>| -> Vec<Lsn> {
+                chunks.slots().iter().map(|(_, slot)| slot.lsn()).collect()
+            };
+            prop_assert_eq!(lsns(&read), lsns(&rig.chunks));
+            for (chunks, model) in rig.held {
+                assert_content(&chunks, &model);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_no_part_holds_leaves_no_tombstone() {
+        let mut chunks = Chunks::new(1);
+        for round in 0..1000u64 {
+            chunks.insert(round, Bag(vec![1]), 2);
+            chunks.remove(round, 3);
+        }
+        assert!(chunks.dirty.len() <= STALE_FREE, "a queue leaves nothing behind");
+        assert!(chunks.capture().is_empty());
+        chunks.end_capture(true);
+        chunks.insert(5, Bag(vec![1]), 4);
+        chunks.capture();
+        chunks.remove(5, 5);
+        chunks.end_capture(false);
+        let gone = chunks.capture();
+        assert_eq!((gone.len(), gone[0].id, gone[0].lsn), (1, 5, 5));
+        assert!(gone[0].content.is_none());
+    }
+
+    #[test]
+    fn a_tombstone_in_flight_comes_back_only_when_its_chunk_does_not() {
+        let mut chunks = Chunks::from_parts(1, vec![(1, 1, Bag(vec![1])), (2, 1, Bag(vec![2]))])
+            .expect("ids that ascend");
+        chunks.remove(1u64, 2);
+        chunks.remove(2, 2);
+        assert_eq!(chunks.capture().len(), 2);
+        chunks.insert(1, Bag(vec![3]), 3);
+        chunks.end_capture(false);
+        let taken = chunks.capture();
+        let shown: Vec<_> = taken.iter().map(|one| (one.id, one.content.is_none())).collect();
+        assert_eq!(shown, [(1, false), (2, true)]);
+        chunks.end_capture(true);
+        chunks.remove(1, 4);
+        assert_eq!(chunks.capture().len(), 1, "what came back is stored, too");
+    }
+
+    #[test]
+    fn a_recreated_handle_is_an_object_of_its_own() {
+        let parts = vec![(1, 1, Bag(vec![1])), (2, 1, Bag(vec![2]))];
+        let mut chunks: Chunks<u64, Bag> = Chunks::from_parts(1, parts).expect("ascending ids");
+        chunks.remove(1, 2);
+        let mut copy = chunks.clone();
+        copy.recreate(PROVISIONAL_LSN);
+        copy.stamp(7);
+        assert_eq!((copy.generation(), chunks.generation()), (7, 1));
+        let taken = copy.capture();
+        assert_eq!((taken.len(), taken[0].id, taken[0].lsn), (1, 2, 7));
+        assert_eq!(chunks.capture().len(), 1, "the tombstone of the original");
+    }
+
+    #[test]
+    fn ids_out_of_order_or_range_are_refused() {
+        let read = |ids: &[ChunkId]| {
+            let parts = ids.iter().map(|id| (*id, 1, Bag(vec![1]))).collect();
+            Chunks::<u64, Bag>::from_parts(1, parts).is_some()
+        };
+        assert!(read(&[0, 1]));
+        assert!(!read(&[1, 1]));
+        assert!(!read(&[1, 0]));
+        assert!(!read(&[1 << 64]));
+    }
+}
