@@ -2,5 +2,6 @@
 
 pub mod chunks;
 pub mod item;
+pub mod score;
 pub mod string;
 pub mod tree;
