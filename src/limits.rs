@@ -10,6 +10,10 @@ pub const STRING_PAGED_ABOVE_BYTES: usize = 64 << 10;
 pub const STRING_PAGE_BYTES: usize = 64 << 10;
 /// Values up to this stand inside their entry's allocation, in bytes.
 pub const VALUE_INLINE_BYTES_MAX: usize = 2 << 10;
+/// Most elements of a chunk of a list.
+pub const LIST_CHUNK_ITEMS_MAX: usize = 128;
+/// Most encoded bytes of a chunk of a list, but for an element that stands alone.
+pub const LIST_CHUNK_BYTES_MAX: usize = 8 << 10;
 /// Largest payload of one physical log fragment, in bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
 /// Most logical databases (`databases`).

@@ -2,6 +2,9 @@
 
 pub mod chunks;
 pub mod item;
+pub mod list;
+pub mod list_chunk;
+pub mod list_item;
 pub mod score;
 pub mod string;
 pub mod tree;

@@ -1,0 +1,637 @@
+//! Large lists: chunks of elements under keys that keep their order.
+//!
+//! The first chunk stands in the middle of all keys, chunks at the ends one step beyond, and one
+//! that is cut off takes a key halfway to the next. Where there is none, chunks nearby get new
+//! keys; at the ends of the key space, or in a crowd, all do.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::limits::LIST_CHUNK_BYTES_MAX;
+use crate::types::{ChunkId, Lsn};
+use crate::value::chunks::{Chunks, DirtyChunk, Slot};
+use crate::value::list_chunk::ListChunk;
+use crate::value::list_item::{Elements, encoded_len};
+use crate::value::tree::Cursor;
+
+/// Key of a list's first chunk.
+const MIDDLE: u64 = 1 << 63;
+/// Between the keys of chunks at the ends.
+const STEP: u64 = 1 << 32;
+/// Chunks that get new keys where two neighbours have no key between them.
+const RESPREAD_CHUNKS: usize = 32;
+/// They are crowded when their new keys would stand closer than this.
+const RESPREAD_STEP_MIN: u64 = 1 << 16;
+
+/// A large list. Cloning it is O(1) but for lists of what is dirty.
+#[derive(Clone, Debug)]
+pub struct List {
+    chunks: Chunks<u64, ListChunk>,
+}
+
+impl List {
+    /// An empty list of generation `lsn`.
+    pub fn new(lsn: Lsn) -> List {
+        List { chunks: Chunks::new(lsn) }
+    }
+
+    /// A list of generation `lsn` with the elements of a valid packed one.
+    pub fn from_packed(blob: &[u8], lsn: Lsn) -> List {
+        let mut list = List::new(lsn);
+        if let Some(chunk) = ListChunk::decode(&blob[1..]) {
+            list.chunks.insert(MIDDLE, chunk, lsn);
+        }
+        list
+    }
+
+    /// A clean list as parts hold it: encoded chunks in the order of their ids with the LSN of
+    /// their last change. None where they are not the chunks of a list.
+    pub fn from_parts(generation: Lsn, parts: &[(ChunkId, Lsn, impl AsRef<[u8]>)]) -> Option<List> {
+        let decode = |(id, lsn, bytes): &(_, _, _)| {
+            let bytes: &[u8] = AsRef::as_ref(bytes);
+            Some((*id, *lsn, ListChunk::decode(bytes)?))
+        };
+        let parts: Option<Vec<_>> = parts.iter().map(decode).collect();
+        Some(List { chunks: Chunks::from_parts(generation, parts?)? })
+    }
+
+    /// The number of elements, O(1).
+    pub fn len(&self) -> u64 {
+        self.chunks.len()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// The element in place `index`, from 0. O(log n).
+    pub fn get(&self, index: u64) -> Option<&[u8]> {
+        let (_, chunk, offset) = self.chunks.at_rank(index)?;
+        chunk.get(offset as usize)
+    }
+
+    /// Elements from place `index` on, towards the end or, in `reverse`, towards the front.
+    pub fn iter_from(&self, index: u64, reverse: bool) -> ListIter<'_> {
+        let Some((cursor, offset)) = self.chunks.slots().cursor_at_rank(index) else {
+            return ListIter { cursor: None, elements: Elements::new(&[]), reverse };
+        };
+        let offset = offset as usize;
+        let elements = match cursor.get() {
+            Some((_, slot)) if reverse => slot.chunk().split_iter(offset + 1).1,
+            Some((_, slot)) => slot.chunk().split_iter(offset).0,
+            None => Elements::new(&[]),
+        };
+        ListIter { cursor: Some(cursor), elements, reverse }
+    }
+
+    /// Puts an element in front of the first or behind the last. Amortised O(log n).
+    pub fn push(&mut self, front: bool, element: &[u8], lsn: Lsn) {
+        let bytes = encoded_len(element.len());
+        // One way down the tree: an outermost chunk that turns out to be full is dirty for it, but
+        // mostly has been before.
+        let full = self.chunks.edit_covering(outermost(front), lsn, |key, chunk| {
+            if !chunk.has_room(1, bytes) {
+                return Some(key);
+            }
+            match front {
+                true => chunk.push_front(element),
+                false => chunk.push_back(element),
+            }
+            None
+        });
+        let neighbours = match full {
+            Some(None) => return,
+            Some(Some(key)) if front => (None, Some(key)),
+            Some(Some(key)) => (Some(key), None),
+            None => (None, None),
+        };
+        let key = between(neighbours).unwrap_or_else(|| {
+            self.renumber(lsn);
+            let slots = self.chunks.slots();
+            let outermost = if front { slots.first() } else { slots.last() };
+            let key = outermost.map(|slot| *slot.0);
+            between(if front { (None, key) } else { (key, None) }).expect("renumbered keys")
+        });
+        self.chunks.insert(key, ListChunk::with_element(element), lsn);
+    }
+
+    /// Takes the first or the last element. O(log n).
+    pub fn pop(&mut self, front: bool, lsn: Lsn) -> Option<Vec<u8>> {
+        let (element, emptied) =
+            self.chunks.edit_covering(outermost(front), lsn, |key, chunk| {
+                let index = if front { 0 } else { chunk.len() - 1 };
+                let element = chunk.get(index).map(<[u8]>::to_vec);
+                chunk.remove_range(index..index + 1);
+                (element, chunk.is_empty().then_some(key))
+            })?;
+        if let Some(key) = emptied {
+            self.chunks.remove(key, lsn);
+        }
+        element
+    }
+
+    /// Replaces the element in place `index`. Answers whether there is one. O(log n).
+    pub fn set(&mut self, index: u64, element: &[u8], lsn: Lsn) -> bool {
+        let Some((key, chunk, offset)) = self.chunks.at_rank(index) else {
+            return false;
+        };
+        let offset = offset as usize;
+        let old = encoded_len(chunk.get(offset).map_or(0, <[u8]>::len));
+        let used = chunk.used_bytes() - old + encoded_len(element.len());
+        if chunk.len() == 1 || used <= LIST_CHUNK_BYTES_MAX {
+            self.chunks.edit_covering(key, lsn, |_, chunk| chunk.set(offset, element));
+        } else {
+            self.chunks.edit_covering(key, lsn, |_, chunk| chunk.remove_range(offset..offset + 1));
+            self.insert(index, element, lsn);
+        }
+        true
+    }
+
+    /// Puts an element in front of the one in place `index`, or behind the last when `index` is
+    /// their number. Answers whether there is such a place. Amortised O(log n).
+    pub fn insert(&mut self, index: u64, element: &[u8], lsn: Lsn) -> bool {
+        if index == 0 || index == self.len() {
+            self.push(index == 0, element, lsn);
+            return true;
+        }
+        let bytes = encoded_len(element.len());
+        while let Some((key, chunk, offset)) = self.chunks.at_rank(index) {
+            let (offset, half) = (offset as usize, chunk.len() / 2);
+            if chunk.has_room(1, bytes) {
+                self.chunks.edit_covering(key, lsn, |_, chunk| chunk.insert(offset, element));
+                return true;
+            }
+            if offset > 0 {
+                let cut = if bytes > LIST_CHUNK_BYTES_MAX / 2 { offset } else { half };
+                self.split(key, cut, lsn);
+            } else if self.insert_in_front(key, element, lsn) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Puts an element between a chunk and the one in front of it, which there is, and in which it
+    /// goes where it has room. Answers false when keys had to change: try again.
+    fn insert_in_front(&mut self, key: u64, element: &[u8], lsn: Lsn) -> bool {
+        let mut cursor = self.chunks.cursor(key);
+        cursor.retreat();
+        let before = cursor.get().map(|(before, slot)| {
+            let has_room = slot.chunk().has_room(1, encoded_len(element.len()));
+            (*before, has_room)
+        });
+        drop(cursor);
+        if let Some((before, true)) = before {
+            self.chunks.edit_covering(before, lsn, |_, chunk| chunk.push_back(element));
+            return true;
+        }
+        match between((before.map(|before| before.0), Some(key))) {
+            Some(new) => {
+                self.chunks.insert(new, ListChunk::with_element(element), lsn);
+                true
+            }
+            None => {
+                self.respread(key, lsn);
+                false
+            }
+        }
+    }
+
+    /// Moves the elements of a chunk from `at` on into a new chunk behind it, or changes keys so
+    /// that the next try can.
+    fn split(&mut self, key: u64, at: usize, lsn: Lsn) {
+        let mut cursor = self.chunks.cursor(key);
+        cursor.advance();
+        let next = cursor.get().map(|slot| *slot.0);
+        drop(cursor);
+        match between((Some(key), next)) {
+            Some(new) => {
+                let upper = self.chunks.edit(key, lsn, |chunk| chunk.split_off(at));
+                self.chunks.insert(new, upper.expect("the chunk of a key at hand"), lsn);
+            }
+            None => self.respread(key, lsn),
+        }
+    }
+
+    /// Removes up to `count` elements from place `start` on. Answers how many there were.
+    /// O(log n) for each chunk.
+    pub fn remove_range(&mut self, start: u64, count: u64, lsn: Lsn) -> u64 {
+        let mut left = count;
+        while left > 0
+            && let Some((key, chunk, offset)) = self.chunks.at_rank(start)
+        {
+            let offset = offset as usize;
+            let len = chunk.len();
+            let end = len.min(offset.saturating_add(left as usize));
+            self.remove_in(key, offset..end, len, lsn);
+            left -= (end - offset) as u64;
+        }
+        // Chunks at the ends are small while they grow, and go away when they shrink.
+        if start > 0 && start < self.len() && left < count {
+            self.merge_around(start, lsn);
+            self.merge_around(start - 1, lsn);
+        }
+        count - left
+    }
+
+    /// Removes elements of one chunk, and the chunk when they are all it has.
+    fn remove_in(&mut self, key: u64, range: Range<usize>, len: usize, lsn: Lsn) {
+        if range.len() == len {
+            self.chunks.remove(key, lsn);
+        } else {
+            self.chunks.edit_covering(key, lsn, |_, chunk| chunk.remove_range(range));
+        }
+    }
+
+    /// Merges the chunk of an element with a neighbour when both together are small.
+    fn merge_around(&mut self, index: u64, lsn: Lsn) {
+        let Some((here, _)) = self.chunks.slots().cursor_at_rank(index) else {
+            return;
+        };
+        let (mut before, mut behind) = (here.clone(), here.clone());
+        before.retreat();
+        behind.advance();
+        let pairs = [(before.get(), here.get()), (here.get(), behind.get())];
+        let pair = pairs.into_iter().find_map(|pair| match pair {
+            (Some((&key, lower)), Some((&next, upper))) => {
+                lower.chunk().could_merge(upper.chunk()).then_some((key, next))
+            }
+            _ => None,
+        });
+        drop((here, before, behind));
+        if let Some((key, next)) = pair
+            && let Some(upper) = self.chunks.remove(next, lsn)
+        {
+            self.chunks.edit(key, lsn, |lower| lower.append(&upper));
+        }
+    }
+
+    /// Gives the chunks around one keys of equal distances, so that there are keys between them.
+    fn respread(&mut self, key: u64, lsn: Lsn) {
+        let mut cursor = self.chunks.cursor(key);
+        for _ in 0..RESPREAD_CHUNKS / 2 {
+            let mut before = cursor.clone();
+            before.retreat();
+            if before.get().is_none() {
+                break;
+            }
+            cursor = before;
+        }
+        let mut outer = cursor.clone();
+        outer.retreat();
+        let low = outer.get().map(|slot| *slot.0);
+        let mut keys: Vec<u64> =
+            cursor.forward().map(|slot| *slot.0).take(RESPREAD_CHUNKS + 1).collect();
+        drop(outer);
+        let high = if keys.len() > RESPREAD_CHUNKS { keys.pop() } else { None };
+        // Where there is no chunk beyond, there is room for as many steps.
+        let room = keys.len() as u64 * STEP;
+        let low = low.unwrap_or_else(|| keys[0].saturating_sub(room));
+        let high = high.unwrap_or_else(|| keys[keys.len() - 1].saturating_add(room));
+        let step = (high - low) / (keys.len() as u64 + 1);
+        if step < RESPREAD_STEP_MIN {
+            return self.renumber(lsn);
+        }
+        let take = |&key| self.chunks.remove(key, lsn).expect("the chunk of a key at hand");
+        let taken: Vec<_> = keys.iter().map(take).collect();
+        for (number, chunk) in (1..).zip(taken) {
+            self.chunks.insert(low + number * step, Arc::unwrap_or_clone(chunk), lsn);
+        }
+    }
+
+    /// Gives all chunks keys as far from each other, and the list from the ends, as can be.
+    fn renumber(&mut self, lsn: Lsn) {
+        let count = self.chunks.chunk_count() as u64;
+        let first = MIDDLE - count / 2 * STEP;
+        self.chunks.rekey((0..count).map(|number| first + number * STEP), lsn);
+    }
+
+    /// LSN of the object's creation.
+    pub fn generation(&self) -> Lsn {
+        self.chunks.generation()
+    }
+
+    /// Number of chunks.
+    pub fn chunk_count(&self) -> usize {
+        self.chunks.chunk_count()
+    }
+
+    /// See [`Chunks::recreate`].
+    pub fn recreate(&mut self, lsn: Lsn) {
+        self.chunks.recreate(lsn);
+    }
+
+    /// See [`Chunks::stamp`].
+    pub fn stamp(&mut self, lsn: Lsn) {
+        self.chunks.stamp(lsn);
+    }
+
+    /// See [`Chunks::capture`].
+    pub fn capture(&mut self) -> Vec<DirtyChunk> {
+        self.chunks.capture()
+    }
+
+    /// See [`Chunks::end_capture`].
+    pub fn end_capture(&mut self, installed: bool) {
+        self.chunks.end_capture(installed);
+    }
+
+    /// Memory of dirty chunks and due tombstones, in bytes. O(1).
+    pub fn dirty_bytes(&self) -> u64 {
+        self.chunks.dirty_bytes()
+    }
+
+    /// Memory that the elements take, in bytes. O(1).
+    pub fn memory_bytes(&self) -> u64 {
+        size_of::<List>() as u64 + self.chunks.memory_bytes()
+    }
+}
+
+/// A key that the first or the last chunk covers.
+fn outermost(front: bool) -> u64 {
+    if front { 0 } else { u64::MAX }
+}
+
+/// A key between two neighbours, one step from a single one; None when there is none.
+fn between(neighbours: (Option<u64>, Option<u64>)) -> Option<u64> {
+    match neighbours {
+        (Some(low), Some(high)) => (high - low > 1).then(|| low + (high - low) / 2),
+        (Some(low), None) => low.checked_add(STEP),
+        (None, Some(high)) => high.checked_sub(STEP),
+        (None, None) => Some(MIDDLE),
+    }
+}
+
+/// Elements of a [`List`] in one direction.
+#[derive(Clone, Debug)]
+pub struct ListIter<'a> {
+    cursor: Option<Cursor<'a, u64, Slot<ListChunk>>>,
+    /// Those of the chunk at hand.
+    elements: Elements<'a>,
+    reverse: bool,
+}
+
+impl<'a> Iterator for ListIter<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let next = match self.reverse {
+                true => self.elements.next_back(),
+                false => self.elements.next(),
+            };
+            if next.is_some() {
+                return next;
+            }
+            let cursor = self.cursor.as_mut()?;
+            match self.reverse {
+                true => cursor.retreat(),
+                false => cursor.advance(),
+            }
+            self.elements = cursor.get()?.1.chunk().iter();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::value::list_item;
+    use crate::value::string::PROVISIONAL_LSN;
+
+    type Model = Vec<Vec<u8>>;
+    type Disk = BTreeMap<ChunkId, (Lsn, Vec<u8>)>;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push { front: bool, count: usize, len: usize },
+        Pop { front: bool, count: usize },
+        Insert { at: usize, count: usize, len: usize },
+        Set { at: usize, len: usize },
+        Remove { at: usize, count: usize },
+        Capture { installed: bool },
+        Hold,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let len = || prop_oneof![4 => 0..40usize, 1 => 900..5000usize, 1 => 8000..9000usize];
+        let (at, flag) = (any::<usize>, any::<bool>);
+        prop_oneof![
+            3 => (flag(), 0..300usize, 0..40usize)
+                .prop_map(|(front, count, len)| Step::Push { front, count, len }),
+            2 => (flag(), 0..5usize, len())
+                .prop_map(|(front, count, len)| Step::Push { front, count, len }),
+            2 => (flag(), 0..150usize).prop_map(|(front, count)| Step::Pop { front, count }),
+            2 => (at(), 0..200usize, 0..40usize)
+                .prop_map(|(at, count, len)| Step::Insert { at, count, len }),
+            2 => (at(), 0..4usize, len())
+                .prop_map(|(at, count, len)| Step::Insert { at, count, len }),
+            3 => (at(), len()).prop_map(|(at, len)| Step::Set { at, len }),
+            2 => (at(), 0..400usize).prop_map(|(at, count)| Step::Remove { at, count }),
+            2 => flag().prop_map(|installed| Step::Capture { installed }),
+            1 => Just(Step::Hold),
+        ]
+    }
+
+    fn apply(list: &mut List, model: &mut Model, byte: u8, step: &Step) {
+        match *step {
+            Step::Push { front, count, len } => {
+                for _ in 0..count {
+                    list.push(front, &vec![byte; len], PROVISIONAL_LSN);
+                    model.insert(if front { 0 } else { model.len() }, vec![byte; len]);
+                }
+            }
+            Step::Pop { front, count } => {
+                for _ in 0..count {
+                    let popped = match front {
+                        true if !model.is_empty() => Some(model.remove(0)),
+                        true => None,
+                        false => model.pop(),
+                    };
+                    assert_eq!(list.pop(front, PROVISIONAL_LSN), popped);
+                }
+            }
+            Step::Insert { at, count, len } => {
+                let at = at % (model.len() + 1);
+                for _ in 0..count {
+                    assert!(list.insert(at as u64, &vec![byte; len], PROVISIONAL_LSN));
+                    model.insert(at, vec![byte; len]);
+                }
+            }
+            Step::Set { at, len } => {
+                let at = at % (model.len() + 1);
+                let set = list.set(at as u64, &vec![byte; len], PROVISIONAL_LSN);
+                assert_eq!(set, at < model.len());
+                if set {
+                    model[at] = vec![byte; len];
+                }
+            }
+            Step::Remove { at, count } => {
+                let at = at % (model.len() + 1);
+                let end = (at + count).min(model.len());
+                let removed = list.remove_range(at as u64, count as u64, PROVISIONAL_LSN);
+                assert_eq!(removed, (end - at) as u64);
+                model.drain(at..end);
+            }
+            Step::Capture { .. } | Step::Hold => {}
+        }
+    }
+
+    /// Captures, pushes behind the capture, and puts what was taken on the disk.
+    fn capture(list: &mut List, model: &mut Model, disk: &mut Disk, installed: bool) {
+        let taken = list.capture();
+        list.push(false, b"behind the capture", PROVISIONAL_LSN);
+        model.push(b"behind the capture".to_vec());
+        list.stamp(7);
+        if installed {
+            for chunk in taken {
+                match chunk.content {
+                    Some(content) => {
+                        let mut bytes = Vec::new();
+                        content.encode(&mut bytes);
+                        disk.insert(chunk.id, (chunk.lsn, bytes));
+                    }
+                    None => drop(disk.remove(&chunk.id)),
+                }
+            }
+        }
+        list.end_capture(installed);
+    }
+
+    fn load(disk: &Disk) -> List {
+        let parts = disk.iter().map(|(id, (lsn, bytes))| (*id, *lsn, bytes));
+        List::from_parts(1, &parts.collect::<Vec<_>>()).expect("a list")
+    }
+
+    fn assert_same(list: &List, model: &Model) {
+        assert_eq!(list.len(), model.len() as u64);
+        assert!(list.iter_from(0, false).eq(model.iter()), "forward");
+        let last = list.len().saturating_sub(1);
+        assert!(list.iter_from(last, true).eq(model.iter().rev()), "backward");
+        for at in (0..model.len() + 2).step_by(1 + model.len() / 7) {
+            assert_eq!(list.get(at as u64), model.get(at).map(|element| &element[..]));
+            assert!(list.iter_from(at as u64, false).eq(model.iter().skip(at)));
+            let upto = model.iter().take(at + 1).rev();
+            let upto = upto.take(if at < model.len() { at + 1 } else { 0 });
+            assert!(list.iter_from(at as u64, true).eq(upto));
+        }
+        for (_, chunk) in list.chunks.iter() {
+            assert!(!chunk.is_empty() && chunk.has_room(0, 0), "{} elements", chunk.len());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn edits_are_those_of_a_vector_and_reach_the_disk(
+            steps in prop::collection::vec(step(), 0..30),
+        ) {
+            let (mut list, mut model) = (List::new(1), Model::new());
+            let (mut disk, mut held) = (Disk::new(), Vec::new());
+            for (byte, step) in steps.iter().enumerate() {
+                apply(&mut list, &mut model, byte as u8, step);
+                list.stamp(byte as u64 + 2);
+                match step {
+                    Step::Capture { installed } => {
+                        capture(&mut list, &mut model, &mut disk, *installed);
+                    }
+                    Step::Hold => held.push((list.clone(), model.clone())),
+                    _ => {}
+                }
+                assert_same(&list, &model);
+            }
+            capture(&mut list, &mut model, &mut disk, true);
+            capture(&mut list, &mut model, &mut disk, true);
+            model.pop();
+            assert_same(&load(&disk), &model);
+            for (list, model) in held {
+                assert_same(&list, &model);
+            }
+        }
+    }
+
+    #[test]
+    fn inserting_in_one_place_leaves_chunks_far_away_clean() {
+        let mut list = List::new(1);
+        (0..100_000).for_each(|number: u32| list.push(false, &number.to_le_bytes(), 1));
+        list.capture();
+        list.end_capture(true);
+        for number in 0..20_000 {
+            assert!(list.insert(50_000, &[7; 20], 2));
+            if number % 4000 == 3999 {
+                let dirty = list.capture().len();
+                assert!(dirty < 200, "{dirty} of {} chunks", list.chunk_count());
+                list.end_capture(true);
+            }
+        }
+        assert!(list.iter_from(50_000, false).take(20_000).all(|element| element == [7; 20]));
+        assert_eq!(list.get(49_999), Some(&49_999u32.to_le_bytes()[..]));
+        assert_eq!(list.get(70_000), Some(&50_000u32.to_le_bytes()[..]));
+    }
+
+    #[test]
+    fn a_list_at_the_ends_of_all_keys_goes_on() {
+        let full = || {
+            let mut bytes = Vec::new();
+            (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
+            bytes
+        };
+        let parts = [(0, 1, full()), (1, 1, full()), (u128::from(u64::MAX), 1, full())];
+        let mut list = List::from_parts(1, &parts).expect("a list");
+        let mut model = vec![b"x".to_vec(); 3 * 128];
+        for (byte, at) in [0, 384, 128, 130, 200, 256].into_iter().enumerate() {
+            let step = Step::Insert { at, count: 300, len: 3 };
+            let mut list = list.clone();
+            apply(&mut list, &mut model.clone(), byte as u8, &step);
+            assert!(list.iter_from(at as u64, false).take(300).all(|e| *e == [byte as u8; 3]));
+        }
+        apply(&mut list, &mut model, 1, &Step::Push { front: true, count: 500, len: 3 });
+        apply(&mut list, &mut model, 2, &Step::Push { front: false, count: 500, len: 3 });
+        assert_same(&list, &model);
+    }
+
+    #[test]
+    fn chunks_that_are_not_those_of_a_list_are_refused() {
+        let mut good = Vec::new();
+        list_item::encode(b"x", &mut good);
+        let load = |parts: &[(ChunkId, &[u8])]| {
+            let parts: Vec<_> = parts.iter().map(|(id, bytes)| (*id, 1, *bytes)).collect();
+            List::from_parts(1, &parts).map(|list| list.len())
+        };
+        assert_eq!(load(&[(3, &good), (9, &good)]), Some(2));
+        assert_eq!(load(&[]), Some(0));
+        assert_eq!(load(&[(9, &good), (3, &good)]), None, "out of order");
+        assert_eq!(load(&[(3, &good), (3, &good)]), None, "twice");
+        assert_eq!(load(&[(1 << 64, &good)]), None, "no key");
+        assert_eq!(load(&[(3, &good[1..])]), None, "no elements");
+        assert_eq!(load(&[(3, &[])]), None, "an empty chunk");
+    }
+
+    #[test]
+    fn a_thinned_list_has_few_chunks() {
+        let mut list = List::new(1);
+        (0..10_000).for_each(|number: u32| list.push(false, &number.to_le_bytes(), 1));
+        for kept in 0..100 {
+            assert_eq!(list.remove_range(kept, 99, 1), 99);
+        }
+        assert_eq!(list.len(), 100);
+        assert!(list.chunk_count() <= 4, "{} chunks", list.chunk_count());
+    }
+
+    #[test]
+    fn a_packed_list_becomes_one_chunk() {
+        let mut blob = vec![0x10];
+        list_item::encode(b"a", &mut blob);
+        list_item::encode(b"b", &mut blob);
+        let mut list = List::from_packed(&blob, 3);
+        assert_same(&list, &vec![b"a".to_vec(), b"b".to_vec()]);
+        assert_eq!((list.generation(), list.capture().len()), (3, 1));
+        assert!(List::from_packed(&blob[..1], 3).is_empty());
+    }
+}
