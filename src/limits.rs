@@ -14,6 +14,10 @@ pub const VALUE_INLINE_BYTES_MAX: usize = 2 << 10;
 pub const LIST_CHUNK_ITEMS_MAX: usize = 128;
 /// Most encoded bytes of a chunk of a list, but for an element that stands alone.
 pub const LIST_CHUNK_BYTES_MAX: usize = 8 << 10;
+/// Most items of a packed collection.
+pub const PACKED_ITEMS_MAX: usize = 128;
+/// Longest blob of a packed collection, in bytes.
+pub const PACKED_BYTES_MAX: usize = 1900;
 /// Largest payload of one physical log fragment, in bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
 /// Most logical databases (`databases`).
