@@ -375,7 +375,6 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
         assert!(self.captured.is_empty() && self.captured_gone.is_empty(), "no other capture");
         let mut listed = std::mem::take(&mut self.dirty);
         listed.sort_unstable();
-        listed.dedup();
         let mut taken = Vec::with_capacity(listed.len() + self.gone.len());
         listed.retain(|key| {
             let content = self.slots.edit(key, |slot| {

@@ -161,6 +161,8 @@ mod tests {
     fn varints_in_other_forms_are_refused() {
         assert_eq!(varint(&[0x80, 0], 0), None, "longer than needed");
         assert_eq!(varint(&[0xff; 11], 0), None, "beyond 64 bits");
+        let beyond = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
+        assert_eq!(varint(&beyond, 0), None, "one bit beyond");
         let largest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
         assert_eq!(varint(&largest, 0), Some((u64::MAX, 10)));
     }
