@@ -10,14 +10,18 @@ pub const STRING_PAGED_ABOVE_BYTES: usize = 64 << 10;
 pub const STRING_PAGE_BYTES: usize = 64 << 10;
 /// Values up to this stand inside their entry's allocation, in bytes.
 pub const VALUE_INLINE_BYTES_MAX: usize = 2 << 10;
-/// Most elements of a chunk of a list.
-pub const LIST_CHUNK_ITEMS_MAX: usize = 128;
-/// Most encoded bytes of a chunk of a list, but for an element that stands alone.
-pub const LIST_CHUNK_BYTES_MAX: usize = 8 << 10;
 /// Most items of a packed collection.
 pub const PACKED_ITEMS_MAX: usize = 128;
 /// Longest blob of a packed collection, in bytes.
 pub const PACKED_BYTES_MAX: usize = 1900;
+/// Most elements of a chunk of a list.
+pub const LIST_CHUNK_ITEMS_MAX: usize = 128;
+/// Most encoded bytes of a chunk of a list, but for an element that stands alone.
+pub const LIST_CHUNK_BYTES_MAX: usize = 8 << 10;
+/// Most members of a chunk of a hash, a set or a sorted set.
+pub const MEMBER_CHUNK_ITEMS_MAX: usize = 256;
+/// Most encoded bytes of such a chunk, but for a member that stands alone.
+pub const MEMBER_CHUNK_BYTES_MAX: usize = 16 << 10;
 /// Largest payload of one physical log fragment, in bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
 /// Most logical databases (`databases`).

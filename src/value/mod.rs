@@ -5,6 +5,8 @@ pub mod item;
 pub mod list;
 pub mod list_chunk;
 pub mod list_item;
+pub mod member_chunk;
+pub mod members;
 pub mod order;
 pub mod order_leaf;
 pub mod packed;
