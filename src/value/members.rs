@@ -573,6 +573,8 @@ mod tests {
             assert_eq!(page, [pair[1], pair[0]], "both, though one was asked for");
             assert!(next > granule);
         }
+        let next_page = |item: Item<'_>| assert!(pair.iter().all(|member| member != item.member));
+        members.scan(granule + 1, 100, next_page);
         assert_eq!(members.scan(1 << 53, 1, |_| panic!("behind the end")), 0);
     }
 
