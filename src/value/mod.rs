@@ -15,3 +15,4 @@ pub mod packed_members;
 pub mod score;
 pub mod string;
 pub mod tree;
+pub mod zset;
