@@ -12,6 +12,7 @@ use crate::types::{ChunkId, Lsn};
 use crate::value::chunks::{Chunks, DirtyChunk, Slot};
 use crate::value::list_chunk::ListChunk;
 use crate::value::list_item::{Elements, encoded_len};
+use crate::value::packed::encoding;
 use crate::value::tree::Cursor;
 
 /// Key of a list's first chunk.
@@ -26,18 +27,20 @@ const RESPREAD_STEP_MIN: u64 = 1 << 16;
 /// A large list. Cloning it is O(1) but for lists of what is dirty.
 #[derive(Clone, Debug)]
 pub struct List {
+    encoding: u8,
     chunks: Chunks<u64, ListChunk>,
 }
 
 impl List {
-    /// An empty list of generation `lsn`.
+    /// An empty list of generation `lsn`, with encoding 0.
     pub fn new(lsn: Lsn) -> List {
-        List { chunks: Chunks::new(lsn) }
+        List { encoding: 0, chunks: Chunks::new(lsn) }
     }
 
     /// A list of generation `lsn` with the elements of a valid packed one.
     pub fn from_packed(blob: &[u8], lsn: Lsn) -> List {
         let mut list = List::new(lsn);
+        list.encoding = encoding(blob);
         if let Some(chunk) = ListChunk::decode(&blob[1..]) {
             list.chunks.insert(MIDDLE, chunk, lsn);
         }
@@ -45,14 +48,25 @@ impl List {
     }
 
     /// A clean list as parts hold it: encoded chunks in the order of their ids with the LSN of
-    /// their last change. None where they are not the chunks of a list.
+    /// their last change, with encoding 0. None where they are not the chunks of a list.
     pub fn from_parts(generation: Lsn, parts: &[(ChunkId, Lsn, impl AsRef<[u8]>)]) -> Option<List> {
         let decode = |(id, lsn, bytes): &(_, _, _)| {
             let bytes: &[u8] = AsRef::as_ref(bytes);
             Some((*id, *lsn, ListChunk::decode(bytes)?))
         };
         let parts: Option<Vec<_>> = parts.iter().map(decode).collect();
-        Some(List { chunks: Chunks::from_parts(generation, parts?)? })
+        Some(List { encoding: 0, chunks: Chunks::from_parts(generation, parts?)? })
+    }
+
+    /// What `OBJECT ENCODING` is told, below 16.
+    pub fn encoding(&self) -> u8 {
+        self.encoding
+    }
+
+    /// Tells `OBJECT ENCODING` something else; `encoding` is below 16.
+    pub fn set_encoding(&mut self, encoding: u8) {
+        assert!(encoding < 16, "an encoding has four bits");
+        self.encoding = encoding;
     }
 
     /// The number of elements, O(1).
@@ -594,6 +608,27 @@ mod tests {
         apply(&mut list, &mut model, 1, &Step::Push { front: true, count: 500, len: 3 });
         apply(&mut list, &mut model, 2, &Step::Push { front: false, count: 500, len: 3 });
         assert_same(&list, &model);
+    }
+
+    #[test]
+    fn a_crowd_of_keys_is_renumbered() {
+        let mut bytes = Vec::new();
+        (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
+        let parts: Vec<_> = (0..100).map(|id| (1000 + id, 1, bytes.clone())).collect();
+        let mut list = List::from_parts(1, &parts).expect("a list");
+        assert!(list.insert(50 * 128 + 5, b"y", 2));
+        assert_eq!((list.len(), list.get(50 * 128 + 5)), (12_801, Some(&b"y"[..])));
+        assert_eq!(list.capture().len(), 201, "101 chunks and the tombstones of 100");
+    }
+
+    #[test]
+    fn inserting_in_front_of_a_full_chunk_fills_chunks() {
+        let mut list = List::new(1);
+        (0..256).for_each(|_| list.push(false, b"x", 1));
+        for number in 0..1280 {
+            assert!(list.insert(128 + number, b"y", 1));
+        }
+        assert_eq!(list.chunk_count(), 12);
     }
 
     #[test]

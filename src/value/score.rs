@@ -124,4 +124,15 @@ mod tests {
         assert_eq!(order((f64::NEG_INFINITY, b"b"), (f64::MIN, b"a")), Ordering::Less);
         assert_eq!(order((f64::INFINITY, b"a"), (f64::MAX, b"b")), Ordering::Greater);
     }
+
+    #[test]
+    fn payloads_in_other_forms_are_refused() {
+        assert_eq!(decode(&f64::NAN.to_le_bytes()), None);
+        assert_eq!(decode(&[]), None);
+        assert_eq!(decode(&[0x80, 0]), None, "longer than needed");
+        assert_eq!(decode(&[1, 1]), None, "two varints");
+        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0x0f]), Some(-2147483648.0));
+        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0x1f]), None, "beyond 32 bits");
+        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 1]), None, "six bytes");
+    }
 }
