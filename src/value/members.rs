@@ -234,7 +234,7 @@ impl Members {
 
     /// A member picked by a number that is uniform over all u64. O(log chunks).
     pub fn random(&self, number: u64) -> Option<Item<'_>> {
-        let rank = u128::from(number) * u128::from(self.len()) >> u64::BITS;
+        let rank = (u128::from(number) * u128::from(self.len())) >> u64::BITS;
         self.at_rank(rank as u64)
     }
 
