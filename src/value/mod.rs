@@ -1,6 +1,7 @@
 //! Pure data structures of values.
 
 pub mod chunks;
+pub mod collection;
 pub mod item;
 pub mod list;
 pub mod list_chunk;
