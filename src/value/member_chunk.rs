@@ -454,11 +454,16 @@ mod tests {
         (payload, prop_oneof![3 => Just(None), 1 => (0..1000u64).prop_map(Some)])
     }
 
+    /// Members with their new values, or none for one that goes.
+    fn edits() -> impl Strategy<Value = Vec<(u32, Option<(Vec<u8>, Option<u64>)>)>> {
+        prop::collection::vec((0..1000u32, prop::option::weighted(0.8, value())), 0..900)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
         fn it_holds_what_a_map_holds(
-            edits in prop::collection::vec((0..1000u32, prop::option::weighted(0.8, value())), 0..900),
+            edits in edits(),
         ) {
             let mut chunk = MemberChunk::default();
             let mut model = Model::new();

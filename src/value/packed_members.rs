@@ -355,7 +355,8 @@ mod tests {
                 prop_assert_eq!(new, model.insert(number));
                 blob = out;
                 let items = PackedMembers::new(&blob).iter();
-                prop_assert!(items.map(|item| integer(item.member)).eq(model.iter().copied().map(Some)));
+                let read: Option<Vec<i64>> = items.map(|item| integer(item.member)).collect();
+                prop_assert_eq!(read, Some(model.iter().copied().collect()));
                 prop_assert_eq!(validate(&blob), Some(model.len() as u64));
             }
             let mut out = Vec::new();
