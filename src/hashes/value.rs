@@ -13,8 +13,6 @@ use crate::value::view::MembersRef;
 pub struct HashRef<'u> {
     members: MembersRef<'u>,
     now_ms: u64,
-    /// Whether some field may have a deadline.
-    has_deadlines: bool,
 }
 
 impl<'u> HashRef<'u> {
@@ -23,9 +21,13 @@ impl<'u> HashRef<'u> {
         self.members.len()
     }
 
-    /// Number of fields that [`HashRef::iter`] gives.
+    /// Number of fields that [`HashRef::iter`] gives. O(n) where fields have deadlines.
     pub fn live_len(&self) -> usize {
-        match self.has_deadlines {
+        let has_deadlines = match self.members {
+            MembersRef::Packed(members) => members.iter().any(|item| item.deadline_ms.is_some()),
+            MembersRef::Large(members) => members.next_deadline_ms().is_some(),
+        };
+        match has_deadlines {
             false => self.members.len() as usize,
             true => self.iter().count(),
         }
@@ -59,12 +61,7 @@ fn is_live(item: &Item<'_>, now_ms: u64) -> bool {
 
 /// The hash that a live key holds.
 pub fn hash_of<'u>(view: &View<'u>, now_ms: u64) -> Result<HashRef<'u>, Failure> {
-    let members = members_of(view, ValueKind::Hash)?;
-    let has_deadlines = match members {
-        MembersRef::Packed(packed) => packed.iter().any(|item| item.deadline_ms.is_some()),
-        MembersRef::Large(members) => members.next_deadline_ms().is_some(),
-    };
-    Ok(HashRef { members, now_ms, has_deadlines })
+    Ok(HashRef { members: members_of(view, ValueKind::Hash)?, now_ms })
 }
 
 /// The hash that a command reads, none where there is no key.
