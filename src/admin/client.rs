@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::spec::{Failure, Group, Spec, flag};
 use crate::session::call::SessionCall;
+use crate::session::clients::Unblock;
 use crate::session::pause::PauseKind;
 use crate::session::state::ReplyMode;
 use crate::session::table::{SessionCommand, specs};
@@ -49,7 +50,7 @@ const fn sub(
     command(Spec { name, arity, flags, since, summary, ..BASE }, run)
 }
 
-const SUBCOMMANDS: &[SessionCommand; 14] = &[
+const SUBCOMMANDS: &[SessionCommand; 15] = &[
     sub("id", 2, BASE.flags, "5.0.0", "The number of the connection.", id),
     sub("info", 2, BASE.flags, "6.2.0", "What is known of the connection.", info),
     sub("list", -2, ADMIN, "2.4.0", "What is known of all connections.", list),
@@ -61,6 +62,7 @@ const SUBCOMMANDS: &[SessionCommand; 14] = &[
     sub("no-evict", 3, ADMIN, "7.0.0", "Keeps the connection when memory is short.", no_evict),
     sub("no-touch", 3, BASE.flags, "7.2.0", "Whether reads count as accesses.", no_touch),
     sub("pause", -3, ADMIN, "3.0.0", "Lets all clients, or writers, wait.", pause),
+    sub("unblock", -3, ADMIN, "5.0.0", "Ends a client's waiting for a key.", unblock),
     sub("unpause", 2, ADMIN, "6.2.0", "Ends CLIENT PAUSE.", unpause),
     sub("durability", 3, BASE.flags, "7.2.0", "When writes are acknowledged.", durability),
     sub("help", 2, flag::LOADING | flag::STALE, "5.0.0", "Lists the subcommands.", show_help),
@@ -74,6 +76,19 @@ pub fn check_name(name: &[u8]) -> Result<(), Failure> {
 
 fn is_printable(word: &[u8]) -> bool {
     word.iter().all(u8::is_ascii_graphic)
+}
+
+fn unblock(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
+    let how = match call.args.len() {
+        3 => Unblock::TimedOut,
+        4 if call.args.is(3, "timeout") => Unblock::TimedOut,
+        4 if call.args.is(3, "error") => Unblock::Error,
+        _ => return Err(failure("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into())),
+    };
+    let id = integer(call, 2).ok_or(Failure::NotInteger)?;
+    let client = u64::try_from(id).ok().and_then(|id| call.services().clients.get(id));
+    call.reply.integer(i64::from(client.is_some_and(|client| client.unblock(how))));
+    Ok(())
 }
 
 fn id(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
@@ -218,6 +233,7 @@ fn show_help(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
             ("REPLY (ON|OFF|SKIP)", "Whether replies are sent."),
             ("SETINFO (LIB-NAME|LIB-VER) <value>", "Note the library of this client."),
             ("SETNAME <name>", "Name this connection."),
+            ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "End a client's waiting for a key."),
             ("UNPAUSE", "End CLIENT PAUSE."),
         ],
     );

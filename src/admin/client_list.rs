@@ -105,6 +105,7 @@ fn flags(client: &Client) -> String {
     let flags = [
         (client.queued() >= 0, 'x'),
         (client.is_killed(), 'c'),
+        (client.is_blocked(), 'b'),
         (client.endpoint.unix, 'U'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),

@@ -2,6 +2,7 @@
 //! commands there are is told by the families above; [`crate::catalog`] puts them together.
 
 pub mod args;
+pub mod block;
 pub mod collection;
 pub mod double;
 pub mod encodings;

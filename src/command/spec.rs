@@ -4,6 +4,7 @@ use crate::engine::unit::Unit;
 use crate::resp::write::Reply;
 
 use super::args::Args;
+use super::block::Block;
 use super::encodings::Encodings;
 
 /// Flags of COMMAND INFO, and a few of our own. Bits.
@@ -324,6 +325,10 @@ pub struct Call<'c, 'e, 'o> {
     pub encodings: &'c Encodings,
     /// Where the reply goes.
     pub reply: &'c mut Reply<'o>,
+    /// Whether the call may wait for a key.
+    pub may_block: bool,
+    /// What the call waits for, instead of a reply.
+    pub block: Option<Block>,
 }
 
 /// A failure that becomes an error reply. Nothing was changed or logged by the command.

@@ -69,6 +69,8 @@ fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
         args,
         encodings: &Encodings::default(),
         reply: &mut Reply::new(&mut output, Protocol::Resp2),
+        may_block: false,
+        block: None,
     });
     if let Err(failure) = outcome {
         output.truncate(mark);

@@ -29,6 +29,7 @@ use super::replay::{Replay, Replayed};
 use super::shard::Shard;
 use super::stats::{Counters, RecoverySummary};
 use super::throttle::Throttle;
+use super::waiting::Waiting;
 
 /// How often the log is synced at level `everysec`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -211,7 +212,7 @@ fn shards(
             partition.remove_keyspace(dead);
         }
         let (parts, databases) = (parts.clone(), databases.clone());
-        Padded(Mutex::new(Shard { partition, parts, databases }))
+        Padded(Mutex::new(Shard { partition, parts, databases, waiting: Waiting::default() }))
     };
     partitions.into_iter().map(shard).collect()
 }

@@ -10,6 +10,7 @@ use crate::value::string::PROVISIONAL_LSN;
 use super::begin::{ColdFetch, ColdKey};
 use super::databases::Databases;
 use super::unit::Key;
+use super::waiting::Waiting;
 
 /// A partition behind its mutex. The set of parts is taken under the same lock hold that saw a
 /// miss.
@@ -17,6 +18,7 @@ pub struct Shard {
     pub partition: Partition,
     pub parts: Arc<PartSet>,
     pub databases: Arc<Databases>,
+    pub waiting: Waiting,
 }
 
 impl Shard {

@@ -22,6 +22,7 @@ use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 use super::begin::{Finished, Guards, Lookups};
 use super::core::{Core, Waste};
 use super::shard::{Shard, known_lsn};
+use super::waiting::Serve;
 
 /// Memory of a frame that a thread keeps for its next one, at most, in bytes.
 const FRAME_BYTES_KEPT: usize = 64 << 10;
@@ -114,6 +115,8 @@ pub struct Unit<'e> {
     writes: bool,
     pub(super) databases_changed: bool,
     lookups: Lookups,
+    /// Clients that waited, and have been served by this unit.
+    pub(super) served: Vec<Box<dyn Serve>>,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
     first: Option<(*const u8, usize, Position)>,
 }
@@ -155,6 +158,7 @@ impl<'e> Unit<'e> {
             room,
             databases_changed: false,
             lookups: Lookups::default(),
+            served: Vec::new(),
             first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
         }
     }
@@ -266,12 +270,16 @@ impl<'e> Unit<'e> {
             let Some(room) = self.core.room_for_removal(key.bytes.len()) else {
                 return;
             };
-            match &mut self.room {
-                Some(rooms) => rooms.join(room),
-                None => self.room = Some(room),
-            }
+            self.join_room(room);
         }
         self.remove(key, DeleteReason::Expired);
+    }
+
+    pub(super) fn join_room(&mut self, room: Reservation<'e>) {
+        match &mut self.room {
+            Some(rooms) => rooms.join(room),
+            None => self.room = Some(room),
+        }
     }
 
     /// The key now holds `value` with this deadline, whatever it held.
@@ -481,7 +489,7 @@ impl<'e> Unit<'e> {
         self.guards[index].1.partition.apply(position, record, at, handle);
     }
 
-    fn guard_of(&self, position: Position) -> usize {
+    pub(super) fn guard_of(&self, position: Position) -> usize {
         if self.guards.len() == 1 {
             debug_assert_eq!(self.guards[0].0, self.core.shard_of(position));
             return 0;
@@ -500,6 +508,9 @@ impl<'e> Unit<'e> {
     }
 
     fn conclude(&mut self) -> Finished {
+        if !self.frame.is_empty() {
+            self.serve_waiting();
+        }
         let wrote = !self.frame.is_empty();
         if wrote {
             let log = &self.core.log;
@@ -520,6 +531,9 @@ impl<'e> Unit<'e> {
             self.observed = self.observed.max(lsn);
         }
         self.guards.clear();
+        for served in self.served.drain(..) {
+            served.served(self.observed);
+        }
         self.room = None;
         let memory = self.frame.take_memory();
         if (1..=FRAME_BYTES_KEPT).contains(&memory.capacity()) {

@@ -86,12 +86,13 @@ impl<'e> Unit<'e> {
         self.exchange_databases(Arc::new(map));
     }
 
-    /// Watched keys that exist before or after the change count as changed, and the watches follow
-    /// their database to its new keyspace.
+    /// Watched keys that exist before or after the change count as changed. Watches, and those who
+    /// wait for keys, follow their database to its new keyspace.
     fn mark_watched(&mut self, map: &Databases, changed: &[(u32, KeyspaceId)]) {
         let moves: Vec<(KeyspaceId, KeyspaceId)> =
             changed.iter().map(|&(db, to)| (map.keyspace(db), to)).collect();
         for (_, shard) in &mut self.guards {
+            shard.waiting.move_keyspaces(&moves);
             if shard.partition.watches().is_empty() {
                 continue;
             }

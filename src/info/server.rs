@@ -64,8 +64,9 @@ pub fn clients(facts: &Facts<'_>, text: &mut Text) {
     text.line("maxclients", facts.settings.clients_max);
     text.line("client_recent_max_input_buffer", facts.buffers.input_bytes_max);
     text.line("client_recent_max_output_buffer", facts.buffers.output_bytes_max);
+    let blocked = facts.services.blocked.load(std::sync::atomic::Ordering::Relaxed);
+    text.line("blocked_clients", blocked);
     text.zeros(&[
-        "blocked_clients",
         "tracking_clients",
         "clients_in_timeout_table",
         "total_blocking_keys",

@@ -250,6 +250,11 @@ impl Partition {
         })
     }
 
+    /// What has changed under a provisional LSN, in order.
+    pub fn touched(&self) -> &[(KeyspaceId, Position)] {
+        &self.touched
+    }
+
     /// Whose flags go up when a key changes.
     pub fn watches(&self) -> &Watches {
         &self.watches

@@ -257,6 +257,7 @@ impl Connection {
                 Outcome::Close => self.is_closing = true,
                 Outcome::Job(job) => interrupt = Some(Interrupt::Job(job)),
                 Outcome::Later(ms, job) => interrupt = Some(Interrupt::Later(ms, job)),
+                Outcome::Blocked(blocked) => interrupt = Some(Interrupt::Blocked(blocked)),
             }
             done += 1;
             if let Lookup::Found(row) = command.lookup

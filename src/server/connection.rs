@@ -17,6 +17,7 @@ use crate::config::settings::Settings;
 use crate::engine::Pinned;
 use crate::resp::parse::Parser;
 use crate::resp::write::Output;
+use crate::session::blocking::Blocked;
 use crate::session::call::{Job, Wait};
 use crate::session::clients::Client;
 use crate::session::state::Session;
@@ -41,6 +42,7 @@ pub(super) enum Interrupt {
     Wait(Wait),
     Job(Job),
     Later(Option<u64>, Job),
+    Blocked(Blocked),
 }
 
 /// What the connection's task does next.
@@ -245,10 +247,11 @@ impl Connection {
             Interrupt::Wait(wait) => self.wait(wait).await,
             Interrupt::Job(job) => self.work(job).await,
             Interrupt::Later(ms, job) => self.work_later(ms, job).await,
+            Interrupt::Blocked(blocked) => self.wait_for_key(blocked).await,
         }
     }
 
-    async fn wait(&mut self, wait: Wait) -> Option<()> {
+    pub(super) async fn wait(&mut self, wait: Wait) -> Option<()> {
         let services = self.worker.services.clone();
         match wait {
             Wait::Pause(ms) => self.while_there(services.pause.wait(ms)).await,
@@ -313,7 +316,7 @@ impl Connection {
         Some(())
     }
 
-    fn append(&mut self, output: &Output, lsn: Lsn) {
+    pub(super) fn append(&mut self, output: &Output, lsn: Lsn) {
         let offset = self.outbox.end();
         let worker = self.worker.clone();
         let filling = self.outbox.filling(&mut worker.pool.borrow_mut());
@@ -326,7 +329,7 @@ impl Connection {
     /// As [`Connection::meanwhile`], for what may take for ever; none also when the client has
     /// ended its stream. Behind input that is not read yet only the socket's state tells that, so
     /// it is looked at from time to time.
-    async fn while_there<F: Future>(&mut self, future: F) -> Option<F::Output> {
+    pub(super) async fn while_there<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         loop {
             let timed = tokio::time::timeout(LOOK_PERIOD, future.as_mut());
@@ -337,6 +340,32 @@ impl Connection {
             if !matches!(ended, Err(_) | Ok(Ok(false))) {
                 return None;
             }
+        }
+    }
+
+    /// As [`Connection::while_there`], without a look from time to time, unless input waits that is
+    /// not read yet.
+    pub(super) async fn while_connected<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let first = std::future::poll_fn(|cx| {
+            if self.session.client.is_killed() || self.poll_send(cx).is_err() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(Some(output)));
+            }
+            if self.stream.poll_read_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match pin!(self.stream.is_ended()).poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(false)) => Poll::Ready(Some(None)),
+                Poll::Ready(_) => Poll::Ready(None),
+            }
+        });
+        match first.await? {
+            Some(output) => Some(output),
+            None => self.while_there(future).await,
         }
     }
 

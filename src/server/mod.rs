@@ -3,6 +3,7 @@
 
 mod announcement;
 mod batch;
+mod blocked;
 mod connection;
 mod gates;
 mod housekeeping;

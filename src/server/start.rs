@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -161,6 +162,7 @@ pub(super) fn services(
         latency: LatencyMonitor::default(),
         upkeep: Upkeep::default(),
         pause: Pause::default(),
+        blocked: AtomicUsize::new(0),
         stop: Stop::default(),
         identity: Identity { run_id: run_id(), started },
     }

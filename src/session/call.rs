@@ -7,6 +7,7 @@ use crate::engine::unit::Unit;
 use crate::resp::write::{Output, Protocol, Reply};
 use crate::types::Lsn;
 
+use super::blocking::Blocked;
 use super::dispatch::Dispatcher;
 use super::services::Services;
 use super::state::Session;
@@ -27,6 +28,8 @@ pub enum Outcome {
     Retry(Wait),
     /// Runs work off the worker; its output is the reply.
     Job(Job),
+    /// Waits for a key.
+    Blocked(Blocked),
 }
 
 /// What a command waits for before it is called again.

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use tokio::sync::Notify;
+
 /// What a client says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Names {
@@ -37,6 +39,15 @@ impl Endpoint {
     pub fn is_local(&self) -> bool {
         self.unix || self.peer.starts_with("127.") || self.peer.starts_with("[::1]:")
     }
+}
+
+/// How CLIENT UNBLOCK ends the waiting of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unblock {
+    /// As if its time were over.
+    TimedOut,
+    /// With an error.
+    Error,
 }
 
 /// One client as others see it.
@@ -69,6 +80,9 @@ pub struct Client {
     names: Mutex<Names>,
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// While it waits for a key: how it was asked to stop, if it was.
+    block: Mutex<Option<Option<Unblock>>>,
+    unblocked: Notify,
 }
 
 impl Client {
@@ -90,6 +104,8 @@ impl Client {
             names: Mutex::default(),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
+            block: Mutex::new(None),
+            unblocked: Notify::new(),
         }
     }
 
@@ -118,6 +134,45 @@ impl Client {
         self.rename(|names| names.name.clear());
         self.no_evict.store(false, Relaxed);
         self.no_touch.store(false, Relaxed);
+    }
+
+    /// It waits for a key from here on.
+    pub fn begin_block(&self) {
+        *self.block.lock().expect("a panic ends the process") = Some(None);
+    }
+
+    /// It waits no more; how it was asked to stop, if it was.
+    pub fn end_block(&self) -> Unblock {
+        let block = self.block.lock().expect("a panic ends the process").take();
+        block.flatten().unwrap_or(Unblock::TimedOut)
+    }
+
+    /// Whether it waits for a key.
+    pub fn is_blocked(&self) -> bool {
+        self.block.lock().expect("a panic ends the process").is_some()
+    }
+
+    /// Asks it to wait no more; whether it was waiting.
+    pub fn unblock(&self, how: Unblock) -> bool {
+        let mut block = self.block.lock().expect("a panic ends the process");
+        match &mut *block {
+            Some(asked @ None) => {
+                *asked = Some(how);
+                self.unblocked.notify_one();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends when it has been asked to wait no more.
+    pub async fn unblocked(&self) {
+        loop {
+            if let Some(Some(_)) = *self.block.lock().expect("a panic ends the process") {
+                return;
+            }
+            self.unblocked.notified().await;
+        }
     }
 
     /// Asks the connection to go, from any thread.

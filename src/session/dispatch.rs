@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::catalog::table::keys;
 use crate::command::args::Args;
+use crate::command::block::Block;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::config::settings::Settings;
 use crate::engine::unit::{Key, Unit};
@@ -17,6 +18,7 @@ use crate::generic::copy::key_elsewhere;
 use crate::resp::write::{Output, Reply};
 use crate::types::{Durability, Lsn, Position};
 
+use super::blocking::{Blocked, Waiting};
 use super::call::{Job, Outcome, SessionCall, SessionRun, Wait};
 use super::services::Services;
 use super::state::{ReplyMode, Session};
@@ -99,6 +101,7 @@ impl<'d> Dispatcher<'d> {
         match outcome {
             Outcome::Job(job) => Outcome::Job(silenced(job)),
             Outcome::Later(ms, job) => Outcome::Later(ms, silenced(job)),
+            Outcome::Blocked(blocked) => Outcome::Blocked(Blocked { is_silent: true, ..blocked }),
             outcome => outcome,
         }
     }
@@ -174,7 +177,13 @@ impl<'d> Dispatcher<'d> {
         }
         match self.begin(row, session, request) {
             Begin::Ready(mut unit) => {
-                self.run_in_unit(row, run, &mut unit, session, request.args, out);
+                let may_block = row.has(flag::BLOCKING);
+                let (db, args) = (session.db, request.args);
+                let block = self.run_in_unit(row, run, &mut unit, session, args, out, may_block);
+                if let Some(block) = block {
+                    let call = Waiting { args, db, protocol: session.protocol };
+                    return Outcome::Blocked(self.wait_for(&mut unit, call, block));
+                }
                 let finished = unit.finish();
                 self.stats.looked(finished.lookups);
                 Outcome::Done(self.gate(session, finished.observed))
@@ -251,7 +260,7 @@ impl<'d> Dispatcher<'d> {
         }
     }
 
-    /// Runs a data command under the locks of `unit`.
+    /// Runs a data command under the locks of `unit`; what it waits for, if it may and has to.
     #[inline]
     pub fn run_in_unit(
         &self,
@@ -261,7 +270,8 @@ impl<'d> Dispatcher<'d> {
         session: &Session,
         args: &Args<'_>,
         out: &mut Output,
-    ) {
+        may_block: bool,
+    ) -> Option<Block> {
         let mark = out.mark();
         let mut call = Call {
             unit,
@@ -269,10 +279,16 @@ impl<'d> Dispatcher<'d> {
             args,
             encodings: &self.settings.encodings,
             reply: &mut Reply::new(out, session.protocol),
+            may_block,
+            block: None,
         };
-        if let Err(failure) = run(&mut call) {
-            out.truncate(mark);
-            self.fail(row, session, failure, out);
+        match run(&mut call) {
+            Ok(()) => call.block,
+            Err(failure) => {
+                out.truncate(mark);
+                self.fail(row, session, failure, out);
+                None
+            }
         }
     }
 
@@ -321,7 +337,7 @@ impl<'d> Dispatcher<'d> {
         let engine = &self.services.engine;
         if !engine.has_cold() {
             let mut unit = engine.begin_scan();
-            self.run_in_unit(row, run, &mut unit, session, request.args, out);
+            self.run_in_unit(row, run, &mut unit, session, request.args, out, false);
             return Outcome::Done(self.gate(session, unit.finish().observed));
         }
         let engine = engine.clone();
@@ -338,6 +354,8 @@ impl<'d> Dispatcher<'d> {
                 args: &args.get(),
                 encodings: &encodings,
                 reply: &mut Reply::new(out, protocol),
+                may_block: false,
+                block: None,
             };
             if let Err(failure) = run(&mut call) {
                 out.truncate(mark);

@@ -5,6 +5,7 @@
 //! `server/` feeds parsed commands in and writes out what comes back; `admin/` holds the commands
 //! on sessions and the server itself.
 
+pub mod blocking;
 pub mod call;
 pub mod clients;
 pub mod dispatch;

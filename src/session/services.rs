@@ -2,6 +2,7 @@
 //! take the part they need.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -38,6 +39,8 @@ pub struct Services {
     pub upkeep: Upkeep,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Clients that wait for a key.
+    pub blocked: AtomicUsize,
     /// The way out.
     pub stop: Stop,
     /// This run of the server.

@@ -39,6 +39,12 @@ impl OwnedArgs {
         OwnedArgs { bytes: bytes.into(), ranges }
     }
 
+    /// One argument.
+    pub fn get_bytes(&self, index: usize) -> &[u8] {
+        let (start, end) = self.ranges[index];
+        &self.bytes[start as usize..end as usize]
+    }
+
     /// The arguments.
     pub fn get(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.ranges, Some(&self.bytes))
@@ -203,7 +209,7 @@ impl<'d> Dispatcher<'d> {
             let args = args.get();
             match (row.runner, &mut *unit) {
                 (Runner::Data(run), Some(unit)) => {
-                    self.run_in_unit(row, run, unit, session, &args, out);
+                    self.run_in_unit(row, run, unit, session, &args, out, false);
                 }
                 (Runner::Data(_), None) => unreachable!("data commands run in a unit"),
                 (Runner::Session(run), unit) => {
@@ -211,7 +217,10 @@ impl<'d> Dispatcher<'d> {
                         Outcome::Done(lsn) => gate = gate.max(lsn),
                         Outcome::Close => close = true,
                         // Work off the worker could not be part of the frame.
-                        Outcome::Retry(_) | Outcome::Job(_) | Outcome::Later(..) => {
+                        Outcome::Retry(_)
+                        | Outcome::Job(_)
+                        | Outcome::Later(..)
+                        | Outcome::Blocked(_) => {
                             let text = "ERR Command not allowed inside a transaction";
                             self.reject(session, row, out, text);
                         }

@@ -1,0 +1,74 @@
+//! Commands that wait for a key: what they ask for, and how long.
+
+use std::ops::Range;
+
+use crate::engine::unit::{Key, Unit};
+
+use super::args::Args;
+use super::double;
+use super::spec::{Call, Failure};
+
+/// Tries to answer a call from one of its keys, which is live; false when the key holds nothing
+/// for it (a key of another type, above all), and nothing was changed or replied.
+pub type ServeFrom = fn(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure>;
+
+/// A bound of the frame that [`ServeFrom`] writes.
+pub type ServedBytes = fn(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> u64;
+
+/// What a command asks for that found nothing. The call is kept, and [`Block::serve`] runs once one
+/// of the keys holds something, in the order of those who wait.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The arguments that are the keys.
+    pub keys: Range<usize>,
+    /// An argument that is a key in which serving writes too.
+    pub other_key: Option<usize>,
+    /// Milliseconds to wait; none is for ever.
+    pub timeout_ms: Option<u64>,
+    /// Answers the call.
+    pub serve: ServeFrom,
+    /// Bounds its frame.
+    pub served_bytes: ServedBytes,
+}
+
+impl Call<'_, '_, '_> {
+    /// Waits, unless the call must not (in EXEC): then, and when the time is over, the reply is the
+    /// null array.
+    pub fn wait(&mut self, block: Block) {
+        if self.may_block {
+            self.block = Some(block);
+        } else {
+            self.reply.null_array();
+        }
+    }
+}
+
+/// The timeout of a blocking command, seconds with a fraction: milliseconds, none for ever.
+pub fn timeout_ms(text: &[u8]) -> Result<Option<u64>, Failure> {
+    let seconds = double::parse(text);
+    let seconds = seconds.ok_or(Failure::text("ERR timeout is not a float or out of range"))?;
+    let ms = (seconds * 1000.0).ceil();
+    if ms > i64::MAX as f64 {
+        return Err(Failure::text("ERR timeout is out of range"));
+    }
+    if ms < 0.0 {
+        return Err(Failure::text("ERR timeout is negative"));
+    }
+    Ok((ms > 0.0).then_some(ms as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::timeout_ms;
+
+    #[test]
+    fn timeouts_are_seconds_with_a_fraction() {
+        assert_eq!(timeout_ms(b"0"), Ok(None));
+        assert_eq!(timeout_ms(b"1.5"), Ok(Some(1500)));
+        assert_eq!(timeout_ms(b"0.0001"), Ok(Some(1)));
+        for (text, part) in [("-1", "negative"), ("x", "not a float"), ("1e300", "out of range")] {
+            let failure = format!("{:?}", timeout_ms(text.as_bytes()).unwrap_err());
+            assert!(failure.contains(part), "{text}: {failure}");
+        }
+    }
+}
