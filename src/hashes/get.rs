@@ -151,7 +151,7 @@ fn reply_each(
 
 fn hlen(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
-    let len = read_hash(call.unit, &key)?.map_or(0, |hash| hash.len());
+    let len = read_hash(call.unit, &key)?.map_or(0, |hash| hash.field_count());
     call.reply.integer(len as i64);
     Ok(())
 }

@@ -109,7 +109,7 @@ fn hrandfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let hash = read_hash(call.unit, &key)?;
     let Some(count) = count else {
         let item = hash.and_then(|hash| {
-            let picked = Pick::one(hash.len(), &mut random);
+            let picked = Pick::one(hash.field_count(), &mut random);
             // One that is past its deadline gives way to the next that is not.
             hash.members().at(picked).filter(|item| hash.is_live(item)).or(hash.iter().next())
         });
@@ -121,8 +121,8 @@ fn hrandfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     };
     let picked: Vec<Item<'_>> = match hash {
         None => Vec::new(),
-        Some(hash) if hash.live_len() as u64 == hash.len() => {
-            let places = Pick::many(count, hash.len(), &mut random);
+        Some(hash) if hash.live_len() as u64 == hash.field_count() => {
+            let places = Pick::many(count, hash.field_count(), &mut random);
             places.into_iter().filter_map(|place| hash.members().at(place)).collect()
         }
         Some(hash) => {

@@ -17,7 +17,7 @@ pub struct HashRef<'u> {
 
 impl<'u> HashRef<'u> {
     /// Number of fields; those past their deadline count until they are removed, as in Redis.
-    pub fn len(&self) -> u64 {
+    pub fn field_count(&self) -> u64 {
         self.members.len()
     }
 

@@ -179,7 +179,7 @@ impl<'d> Dispatcher<'d> {
             Begin::Ready(mut unit) => {
                 let may_block = row.has(flag::BLOCKING);
                 let (db, args) = (session.db, request.args);
-                let block = self.run_in_unit(row, run, &mut unit, session, args, out, may_block);
+                let block = self.run_in_unit((row, run), &mut unit, session, args, out, may_block);
                 if let Some(block) = block {
                     let call = Waiting { args, db, protocol: session.protocol };
                     return Outcome::Blocked(self.wait_for(&mut unit, call, block));
@@ -264,8 +264,7 @@ impl<'d> Dispatcher<'d> {
     #[inline]
     pub fn run_in_unit(
         &self,
-        row: &Row,
-        run: Run,
+        (row, run): (&Row, Run),
         unit: &mut Unit<'_>,
         session: &Session,
         args: &Args<'_>,
@@ -337,7 +336,7 @@ impl<'d> Dispatcher<'d> {
         let engine = &self.services.engine;
         if !engine.has_cold() {
             let mut unit = engine.begin_scan();
-            self.run_in_unit(row, run, &mut unit, session, request.args, out, false);
+            self.run_in_unit((row, run), &mut unit, session, request.args, out, false);
             return Outcome::Done(self.gate(session, unit.finish().observed));
         }
         let engine = engine.clone();

@@ -209,7 +209,7 @@ impl<'d> Dispatcher<'d> {
             let args = args.get();
             match (row.runner, &mut *unit) {
                 (Runner::Data(run), Some(unit)) => {
-                    self.run_in_unit(row, run, unit, session, &args, out, false);
+                    self.run_in_unit((row, run), unit, session, &args, out, false);
                 }
                 (Runner::Data(_), None) => unreachable!("data commands run in a unit"),
                 (Runner::Session(run), unit) => {

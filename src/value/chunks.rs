@@ -164,9 +164,9 @@ pub struct Chunks<K, C> {
     dirty_bytes: u64,
 }
 
-impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
+impl<K: ChunkKey, C: Chunk> Default for Chunks<K, C> {
     /// A new object without chunks.
-    pub fn new() -> Chunks<K, C> {
+    fn default() -> Chunks<K, C> {
         Chunks {
             slots: Tree::new(),
             generation: 0,
@@ -179,7 +179,9 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
             dirty_bytes: 0,
         }
     }
+}
 
+impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
     /// A new object, all its chunks changed at `lsn`, and dirty. None where keys do not ascend.
     pub fn create(chunks: Vec<(K, C)>, lsn: Lsn) -> Option<Chunks<K, C>> {
         let slots = chunks.into_iter().map(|(key, chunk)| (key, lsn, chunk));
@@ -200,7 +202,7 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
         generation: u64,
         slots: impl IntoIterator<Item = (K, Lsn, C)>,
     ) -> Option<Chunks<K, C>> {
-        let mut chunks = Chunks { generation, ..Chunks::new() };
+        let mut chunks = Chunks { generation, ..Chunks::default() };
         let slots = slots.into_iter().map(|(key, lsn, chunk)| {
             chunks.bytes += Chunk::memory_bytes(&chunk);
             (key, Slot { chunk: Arc::new(chunk), lsn, dirty: false, stored: true })
@@ -546,7 +548,7 @@ mod tests {
     impl Rig {
         fn new() -> Rig {
             Rig {
-                chunks: Chunks::new(),
+                chunks: Chunks::default(),
                 model: Content::new(),
                 disk: BTreeMap::new(),
                 changed: BTreeSet::new(),
@@ -679,7 +681,7 @@ mod tests {
 
     #[test]
     fn a_chunk_that_no_part_holds_leaves_no_tombstone() {
-        let mut chunks = Chunks::new();
+        let mut chunks = Chunks::default();
         for round in 0..1000u64 {
             chunks.insert(round, Bag(vec![1]), 2);
             chunks.remove(round, 3);

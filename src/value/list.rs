@@ -36,7 +36,7 @@ pub struct List {
 impl List {
     /// An empty list; `encoding` is below 16.
     pub fn new(encoding: u8) -> List {
-        List { chunks: Chunks::new(), encoding }
+        List { chunks: Chunks::default(), encoding }
     }
 
     /// A list with the elements of a valid packed one, changed at `lsn`.

@@ -31,7 +31,7 @@ pub struct Members {
 impl Members {
     /// A new object without members; `encoding` is below 16.
     pub fn new(kind: ValueKind, encoding: u8, hasher: MemberHasher) -> Members {
-        Members { kind, encoding, hasher, chunks: Chunks::new() }
+        Members { kind, encoding, hasher, chunks: Chunks::default() }
     }
 
     /// A new object, changed at `lsn`, with the members of a valid packed hash, set or sorted set. None where the blob is something else.
