@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::client::{key, load as load_keys, value};
+use crate::collections;
 use crate::load::{self, Load, next};
 use crate::options::Options;
 use crate::report::Figures;
@@ -114,6 +115,31 @@ pub const CASES: &[Case] = &[
     case("keys-rss", "memory, all keys hot: RSS", "MB", Versus::Peer, 0.75),
     case("keys-pause-get", "GET p99.9 while checkpoint and compaction run / without", "x", Versus::Itself, 2.0),
     case("keys-pause-set", "SET p99.9 while checkpoint and compaction run / without", "x", Versus::Itself, 4.0),
+    cpu("coll-lpush", "LPUSH, depth 16: CPU per command", 0.75, None),
+    cpu("coll-rpush", "RPUSH, depth 16: CPU per command", 0.75, None),
+    cpu("coll-lpop", "LPOP, depth 16: CPU per command", 0.75, None),
+    cpu("coll-rpop", "RPOP, depth 16: CPU per command", 0.75, None),
+    cpu("coll-sadd", "SADD, depth 16: CPU per command", 0.75, None),
+    cpu("coll-spop", "SPOP, depth 16: CPU per command", 0.75, None),
+    cpu("coll-hset", "HSET, depth 16: CPU per command", 0.75, None),
+    cpu("coll-hget", "HGET, depth 16: CPU per command", 0.75, None),
+    cpu("coll-zadd", "ZADD to up to 1 M members, depth 16: CPU per command", 0.75, None),
+    cpu("coll-zrangebyscore", "ZRANGEBYSCORE of 10, 1 M members, depth 16: CPU per command", 0.75, None),
+    cpu("coll-zrank-1m", "ZRANK, 1 M members, depth 16: CPU per command", 0.8, None),
+    cpu("coll-zincrby-1m", "ZINCRBY, 1 M members, depth 16: CPU per command", 0.8, None),
+    cpu("coll-lrange-100", "LRANGE of 100, depth 16: CPU per command", 0.7, None),
+    cpu("coll-lrange-600", "LRANGE of 600, depth 16: CPU per command", 0.7, None),
+    cpu("coll-zrange-100", "ZRANGE of 100, depth 16: CPU per command", 0.7, None),
+    cpu("coll-hgetall-100", "HGETALL of 100 fields, depth 16: CPU per command", 0.7, None),
+    cpu("coll-smembers-100", "SMEMBERS of 100, depth 16: CPU per command", 0.7, None),
+    case("coll-rss-hashes", "memory, 1 M hashes of 5 fields: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-zsets", "memory, 1 M sorted sets of 10: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-lists", "memory, 1 M lists of 10: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-sets", "memory, 1 M sets of 10: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-zset-1m", "memory, a sorted set of 1 M: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-hash-1m", "memory, a hash of 1 M: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-set-1m", "memory, a set of 1 M: RSS", "MB", Versus::Peer, 0.85),
+    case("coll-rss-list-1m", "memory, a list of 1 M: RSS", "MB", Versus::Peer, 0.85),
 ];
 
 /// Measures some rows on one server.
@@ -175,6 +201,18 @@ pub const GROUPS: &[Group] = &[
         cases: &["keys-pause-get", "keys-pause-set"],
         loads_once: true,
         run: pauses,
+    },
+    Group {
+        name: "collections",
+        cases: &collections::NAMES,
+        loads_once: false,
+        run: collections::commands,
+    },
+    Group {
+        name: "memory of collections",
+        cases: &collections::RSS_NAMES,
+        loads_once: true,
+        run: collections::memory,
     },
 ];
 

@@ -52,6 +52,39 @@ impl Client {
     }
 }
 
+/// Commands of [`Client::send_all`] that are under way at once.
+const SEND_DEPTH: usize = 500;
+
+impl Client {
+    /// Sends commands, pipelined; each must be answered by one line that is no error.
+    pub fn send_all(&mut self, commands: impl Iterator<Item = Vec<String>>) -> io::Result<()> {
+        let mut commands = commands.peekable();
+        while commands.peek().is_some() {
+            let (mut out, mut sent) = (Vec::new(), 0);
+            for words in commands.by_ref().take(SEND_DEPTH) {
+                command(
+                    &mut out,
+                    &words.iter().map(String::as_bytes).collect::<Vec<_>>(),
+                );
+                sent += 1;
+            }
+            self.stream.write_all(&out)?;
+            while sent > 0 {
+                let mut chunk = [0; 16 << 10];
+                let count = self.stream.read(&mut chunk)?;
+                if count == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+                if chunk[..count].contains(&b'-') {
+                    return Err(io::Error::other("a command was answered with an error"));
+                }
+                sent -= chunk[..count].iter().filter(|byte| **byte == b'\n').count();
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Encodes a command.
 pub fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());

@@ -6,6 +6,7 @@
 
 mod cases;
 mod client;
+mod collections;
 mod histogram;
 mod load;
 mod options;
