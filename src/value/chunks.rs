@@ -630,7 +630,8 @@ mod tests {
                     Some(content) => {
                         let mut bytes = Vec::new();
                         content.encode(&mut bytes);
-                        self.disk.insert(chunk.id, (chunk.lsn, bytes));
+                        let items = items_of(&bytes).expect("a form that is known");
+                        self.disk.insert(chunk.id, (chunk.lsn, items.to_vec()));
                     }
                 }
             }
@@ -723,8 +724,9 @@ mod tests {
         let mut copy = chunks.clone();
         copy.recreate(PROVISIONAL_LSN);
         copy.stamp(7);
-        assert_eq!((copy.generation(), chunks.generation()), (7, 1));
-        let taken = copy.capture(1);
+        assert_eq!((copy.generation(), chunks.generation()), (0, 1));
+        let taken = copy.capture(9);
+        assert_eq!(copy.generation(), 9, "the first capture gives it");
         assert_eq!((taken.len(), taken[0].id, taken[0].lsn), (1, 2, 7));
         assert_eq!(chunks.capture(1).len(), 1, "the tombstone of the original");
     }

@@ -602,7 +602,7 @@ mod tests {
     #[test]
     fn a_list_at_the_ends_of_all_keys_goes_on() {
         let full = || {
-            let mut bytes = Vec::new();
+            let mut bytes = vec![0];
             (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
             bytes
         };
@@ -622,7 +622,7 @@ mod tests {
 
     #[test]
     fn a_crowd_of_keys_is_renumbered() {
-        let mut bytes = Vec::new();
+        let mut bytes = vec![0];
         (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
         let parts: Vec<_> = (0..100).map(|id| (1000 + id, 1, bytes.clone())).collect();
         let mut list = List::from_parts(0, 1, &parts).expect("a list");
@@ -643,8 +643,9 @@ mod tests {
 
     #[test]
     fn chunks_that_are_not_those_of_a_list_are_refused() {
-        let mut good = Vec::new();
+        let mut good = vec![0];
         list_item::encode(b"x", &mut good);
+        let unknown_form = [&[1], &good[1..]].concat();
         let load = |parts: &[(ChunkId, &[u8])]| {
             let parts: Vec<_> = parts.iter().map(|(id, bytes)| (*id, 1, *bytes)).collect();
             List::from_parts(0, 1, &parts).map(|list| list.len())
@@ -654,8 +655,10 @@ mod tests {
         assert_eq!(load(&[(9, &good), (3, &good)]), None, "out of order");
         assert_eq!(load(&[(3, &good), (3, &good)]), None, "twice");
         assert_eq!(load(&[(1 << 64, &good)]), None, "no key");
-        assert_eq!(load(&[(3, &good[1..])]), None, "no elements");
-        assert_eq!(load(&[(3, &[])]), None, "an empty chunk");
+        assert_eq!(load(&[(3, &good[..good.len() - 1])]), None, "no elements");
+        assert_eq!(load(&[(3, &unknown_form)]), None, "a form that nobody knows");
+        assert_eq!(load(&[(3, &[0])]), None, "an empty chunk");
+        assert_eq!(load(&[(3, &[])]), None, "not even a form");
     }
 
     #[test]
@@ -676,7 +679,7 @@ mod tests {
         list_item::encode(b"b", &mut blob);
         let mut list = List::from_packed(&blob, 3);
         assert_same(&list, &vec![b"a".to_vec(), b"b".to_vec()]);
-        assert_eq!((list.generation(), list.capture(1).len()), (3, 1));
+        assert_eq!((list.capture(9).len(), list.generation()), (1, 9));
         assert!(List::from_packed(&blob[..1], 3).is_empty());
     }
 }
