@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::format::edit::Edit;
 use crate::limits::{PACKED_BYTES_MAX, PACKED_ITEMS_MAX};
-use crate::types::{Lsn, ValueKind};
+use crate::types::ValueKind;
 use crate::value::collection::Collection;
 use crate::value::item::Item;
 use crate::value::members::MemberHasher;
@@ -22,39 +22,28 @@ type Elements<'a> = SmallVec<[&'a [u8]; 8]>;
 
 /// Changes the collection of an entry, which becomes large where it no longer fits its entry.
 /// A change that does not go with the kind of the value leaves it as it is.
-pub(super) fn edit_entry(
-    entry: &mut Entry,
-    shape: u8,
-    edit: &Edit<'_>,
-    lsn: Lsn,
-    hasher: &MemberHasher,
-) {
+pub(super) fn edit_entry(entry: &mut Entry, shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) {
     let expire_at_ms = entry.get().expire_at_ms();
     if let Some(blob) = entry.get().packed() {
         if let Some(next) = edit_packed(blob, shape, edit) {
             entry.set_body(expire_at_ms, Body::Packed(&next));
             return;
         }
-        let collection = Collection::from_packed(blob, *hasher, lsn);
+        let collection = Collection::from_packed(blob, *hasher);
         NewBody::collection(collection).put(|body| entry.set_body(expire_at_ms, body));
     }
     if let Some(Object::Collection(collection)) = entry.object_mut() {
-        edit_large(collection, shape, edit, lsn);
+        edit_large(collection, shape, edit);
     }
 }
 
 /// The collection that a change begins.
-pub(super) fn created<'a>(
-    shape: u8,
-    edit: &Edit<'_>,
-    lsn: Lsn,
-    hasher: &MemberHasher,
-) -> NewBody<'a> {
+pub(super) fn created<'a>(shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) -> NewBody<'a> {
     if let Some(blob) = edit_packed(&[shape], shape, edit) {
         return NewBody::Packed(blob);
     }
-    let mut collection = Collection::from_packed(&[shape], *hasher, lsn);
-    edit_large(&mut collection, shape, edit, lsn);
+    let mut collection = Collection::from_packed(&[shape], *hasher);
+    edit_large(&mut collection, shape, edit);
     NewBody::collection(collection)
 }
 
@@ -174,38 +163,38 @@ fn edit_packed_list(blob: &[u8], edit: &Edit<'_>) -> Vec<u8> {
     if next.is_empty() { blob.to_vec() } else { next }
 }
 
-fn edit_large(collection: &mut Collection, shape: u8, edit: &Edit<'_>, lsn: Lsn) {
+fn edit_large(collection: &mut Collection, shape: u8, edit: &Edit<'_>) {
     collection.set_encoding(shape & 0x0f);
     match (collection, edit) {
         (Collection::Hash(members) | Collection::Set(members), Edit::Put { items: bytes }) => {
             items(bytes).for_each(|item| {
-                members.insert(&item, lsn);
+                members.insert(&item);
             });
         }
         (Collection::Hash(known) | Collection::Set(known), Edit::Remove { members: bytes }) => {
             members(bytes).for_each(|member| {
-                known.remove(member, lsn);
+                known.remove(member);
             });
         }
         (Collection::Zset(zset), Edit::Put { items: bytes }) => items(bytes).for_each(|item| {
-            zset.insert(item.member, score::decode(item.payload).unwrap_or_default(), lsn);
+            zset.insert(item.member, score::decode(item.payload).unwrap_or_default());
         }),
         (Collection::Zset(zset), Edit::Remove { members: bytes }) => {
             members(bytes).for_each(|member| {
-                zset.remove(member, lsn);
+                zset.remove(member);
             });
         }
         (Collection::List(list), Edit::Push { front, elements }) => {
-            list_item::Elements::new(elements).for_each(|element| list.push(*front, element, lsn));
+            list_item::Elements::new(elements).for_each(|element| list.push(*front, element));
         }
         (Collection::List(list), Edit::Cut { index, count }) => {
-            list.remove_range(*index, *count, lsn);
+            list.remove_range(*index, *count);
         }
         (Collection::List(list), Edit::Set { index, element }) => {
-            list.set(*index, element, lsn);
+            list.set(*index, element);
         }
         (Collection::List(list), Edit::Insert { index, element }) => {
-            list.insert(*index, element, lsn);
+            list.insert(*index, element);
         }
         _ => {}
     }

@@ -92,7 +92,7 @@ impl Partition {
             Record::Edit { creates: true, shape, edit, .. } => {
                 let body = match shared {
                     Some(handle) => NewBody::from_handle(handle, at.lsn),
-                    None => collection::created(*shape, edit, at.lsn, &self.member_hasher),
+                    None => collection::created(*shape, edit, &self.member_hasher),
                 };
                 self.replace(target, None, false, body, at);
             }
@@ -247,7 +247,7 @@ impl Space {
             }
             Change::Edit { shape, edit } => {
                 self.edit(position.slot(), place, |entry| {
-                    collection::edit_entry(entry, shape, &edit, lsn, hasher);
+                    collection::edit_entry(entry, shape, &edit, hasher);
                     entry.set_lsn(lsn);
                 });
             }
@@ -374,7 +374,7 @@ impl<'a> NewBody<'a> {
                 ValueHandle::String(StringHandle::Paged(paged))
             }
             ValueHandle::Collection(mut collection) => {
-                collection.recreate(lsn);
+                collection.recreate();
                 ValueHandle::Collection(collection)
             }
             ValueHandle::Packed(blob) => ValueHandle::Packed(blob),

@@ -148,8 +148,8 @@ impl Object {
     pub fn stamp(&mut self, lsn: Lsn) {
         match self {
             Object::String(StringHandle::Paged(paged)) => paged.stamp(lsn),
-            Object::Collection(collection) => collection.stamp(lsn),
-            Object::String(StringHandle::Flat(_)) | Object::Pending(_) => {}
+            // Its chunks have the LSN of their entry when they are taken.
+            Object::Collection(_) | Object::String(StringHandle::Flat(_)) | Object::Pending(_) => {}
         }
     }
 

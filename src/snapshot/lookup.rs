@@ -64,8 +64,8 @@ pub enum ColdContent {
     Chunked {
         /// The head.
         head: ChunkedHead,
-        /// The chunks in order, with the LSN of their last change.
-        chunks: Vec<(ChunkId, Lsn, Bytes)>,
+        /// The chunks in order.
+        chunks: Vec<(ChunkId, Bytes)>,
     },
 }
 
@@ -114,7 +114,6 @@ pub struct PagedHead {
 struct ChunkAt {
     part: Arc<PartReader>,
     value: ValueAt,
-    lsn: Lsn,
 }
 
 /// The newest rows of a value's pages or chunks.
@@ -184,7 +183,7 @@ impl PartSet {
             RowKind::Chunked(head) => {
                 let found = self.gather(&key, found)?;
                 let read = |(id, at): (ChunkId, ChunkAt)| {
-                    Ok((id, at.lsn, at.part.value(at.value, Caching::Pass)?))
+                    Ok((id, at.part.value(at.value, Caching::Pass)?))
                 };
                 let chunks = found.into_iter().map(read).collect::<Result<_>>()?;
                 ColdContent::Chunked { head, chunks }
@@ -321,8 +320,7 @@ fn gather_from(
             }
         }
         live += u64::from(value.len > 0);
-        let lsn = cursor.row().map_or(0, |row| row.lsn);
-        chunks.insert(id, ChunkAt { part: part.clone(), value, lsn });
+        chunks.insert(id, ChunkAt { part: part.clone(), value });
     }
 }
 

@@ -124,7 +124,7 @@ impl PartWriter {
                 chunks.iter().try_for_each(|chunk| {
                     bytes.clear();
                     chunk.content.iter().for_each(|content| content.encode(&mut bytes));
-                    self.push_chunk(chunk.id, chunk.lsn, &bytes)
+                    self.push_chunk(chunk.id, lsn, &bytes)
                 })
             }
         }

@@ -4,14 +4,13 @@
 //! flushing. The protocol is that of [`PagedString`](crate::value::string::PagedString), with
 //! chunks that may also go away: those that a part may hold leave a tombstone.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::types::{ChunkId, Lsn};
-use crate::value::string::PROVISIONAL_LSN;
+use crate::types::ChunkId;
 use crate::value::tree::{Cursor, SLOT_OVERHEAD_BYTES, Tree, Weigh};
 
 /// Keys of chunks that are dirty no more may stand on the list of the dirty ones up to this many
@@ -83,8 +82,6 @@ const FORM_PLAIN: u8 = 0;
 pub struct DirtyChunk {
     /// Its id inside the collection.
     pub id: ChunkId,
-    /// LSN of its last change.
-    pub lsn: Lsn,
     /// What it holds; None for a chunk that is gone.
     pub content: Option<Arc<dyn ChunkBytes>>,
 }
@@ -99,7 +96,7 @@ impl DirtyChunk {
 impl fmt::Debug for DirtyChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.content.is_some() { "chunk" } else { "gone chunk" };
-        write!(f, "{what} {:#x} of LSN {}", self.id, self.lsn)
+        write!(f, "{what} {:#x}", self.id)
     }
 }
 
@@ -115,7 +112,6 @@ pub fn items_of(bytes: &[u8]) -> Option<&[u8]> {
 #[derive(Clone, Debug)]
 pub struct Slot<C> {
     chunk: Arc<C>,
-    lsn: Lsn,
     dirty: bool,
     /// A part may hold something under this id.
     stored: bool,
@@ -125,11 +121,6 @@ impl<C> Slot<C> {
     /// The content.
     pub fn chunk(&self) -> &C {
         &self.chunk
-    }
-
-    /// LSN of the last change.
-    pub fn lsn(&self) -> Lsn {
-        self.lsn
     }
 }
 
@@ -150,14 +141,12 @@ pub struct Chunks<K, C> {
     generation: u64,
     /// Keys of all dirty chunks, and some that are dirty no more, in no order.
     dirty: Vec<K>,
-    /// Chunks that went away and need a tombstone, with the LSN of that.
-    gone: BTreeMap<K, Lsn>,
+    /// Chunks that went away and need a tombstone.
+    gone: BTreeSet<K>,
     /// Chunks taken by the capture under way.
     captured: Vec<K>,
     /// Tombstones taken by the capture under way.
-    captured_gone: BTreeMap<K, Lsn>,
-    /// Keys whose LSN, that of a chunk or of its tombstone, is still provisional.
-    unstamped: Vec<K>,
+    captured_gone: BTreeSet<K>,
     /// Memory of all chunks.
     bytes: u64,
     /// Memory of the dirty chunks.
@@ -171,10 +160,9 @@ impl<K: ChunkKey, C: Chunk> Default for Chunks<K, C> {
             slots: Tree::new(),
             generation: 0,
             dirty: Vec::new(),
-            gone: BTreeMap::new(),
+            gone: BTreeSet::new(),
             captured: Vec::new(),
-            captured_gone: BTreeMap::new(),
-            unstamped: Vec::new(),
+            captured_gone: BTreeSet::new(),
             bytes: 0,
             dirty_bytes: 0,
         }
@@ -182,30 +170,26 @@ impl<K: ChunkKey, C: Chunk> Default for Chunks<K, C> {
 }
 
 impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
-    /// A new object, all its chunks changed at `lsn`, and dirty. None where keys do not ascend.
-    pub fn create(chunks: Vec<(K, C)>, lsn: Lsn) -> Option<Chunks<K, C>> {
-        let slots = chunks.into_iter().map(|(key, chunk)| (key, lsn, chunk));
-        let mut created = Chunks::clean(0, slots)?;
-        created.recreate(lsn);
+    /// A new object, all its chunks dirty. None where keys do not ascend.
+    pub fn create(chunks: Vec<(K, C)>) -> Option<Chunks<K, C>> {
+        let mut created = Chunks::clean(0, chunks)?;
+        created.recreate();
         Some(created)
     }
 
     /// A clean object as parts hold it: chunks in ascending order with the LSN of their last
     /// change. None where ids do not ascend or are not of this kind of collection.
-    pub fn from_parts(generation: u64, parts: Vec<(ChunkId, Lsn, C)>) -> Option<Chunks<K, C>> {
-        let keyed = |(id, lsn, chunk)| Some((K::from_id(id)?, lsn, chunk));
+    pub fn from_parts(generation: u64, parts: Vec<(ChunkId, C)>) -> Option<Chunks<K, C>> {
+        let keyed = |(id, chunk)| Some((K::from_id(id)?, chunk));
         let slots: Option<Vec<_>> = parts.into_iter().map(keyed).collect();
         Chunks::clean(generation, slots?)
     }
 
-    fn clean(
-        generation: u64,
-        slots: impl IntoIterator<Item = (K, Lsn, C)>,
-    ) -> Option<Chunks<K, C>> {
+    fn clean(generation: u64, slots: impl IntoIterator<Item = (K, C)>) -> Option<Chunks<K, C>> {
         let mut chunks = Chunks { generation, ..Chunks::default() };
-        let slots = slots.into_iter().map(|(key, lsn, chunk)| {
+        let slots = slots.into_iter().map(|(key, chunk)| {
             chunks.bytes += Chunk::memory_bytes(&chunk);
-            (key, Slot { chunk: Arc::new(chunk), lsn, dirty: false, stored: true })
+            (key, Slot { chunk: Arc::new(chunk), dirty: false, stored: true })
         });
         let slots = slots.collect();
         chunks.slots = Tree::from_sorted(slots)?;
@@ -214,19 +198,18 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
 
     /// Makes this handle an object of its own, changed at `lsn`: all its chunks are dirty, and
     /// nothing of it is stored yet. O(chunks).
-    pub fn recreate(&mut self, lsn: Lsn) {
+    pub fn recreate(&mut self) {
         let mut keys = Vec::with_capacity(self.slots.chunks());
         self.slots.edit_all(|key, slot| {
-            *slot = Slot { chunk: slot.chunk.clone(), lsn, dirty: true, stored: false };
+            *slot = Slot { chunk: slot.chunk.clone(), dirty: true, stored: false };
             keys.push(*key);
         });
         self.generation = 0;
-        self.unstamped = if lsn == PROVISIONAL_LSN { keys.clone() } else { Vec::new() };
         self.dirty = keys;
         self.dirty_bytes = self.bytes;
-        self.gone = BTreeMap::new();
+        self.gone = BTreeSet::new();
         self.captured = Vec::new();
-        self.captured_gone = BTreeMap::new();
+        self.captured_gone = BTreeSet::new();
     }
 
     /// Which incarnation this is; 0 before the first capture.
@@ -295,21 +278,16 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
 
     /// Edits the chunk under exactly this key, a copy of it where somebody else holds it.
     /// O(log chunks).
-    pub fn edit<R>(&mut self, key: K, lsn: Lsn, edit: impl FnOnce(&mut C) -> R) -> Option<R> {
+    pub fn edit<R>(&mut self, key: K, edit: impl FnOnce(&mut C) -> R) -> Option<R> {
         self.slots.get(&key)?;
-        self.edit_covering(key, lsn, |_, chunk| edit(chunk))
+        self.edit_covering(key, |_, chunk| edit(chunk))
     }
 
     /// Edits the chunk that [`Chunks::covering`] finds, a copy of it where somebody else holds
     /// it. O(log chunks).
-    pub fn edit_covering<R>(
-        &mut self,
-        key: K,
-        lsn: Lsn,
-        edit: impl FnOnce(K, &mut C) -> R,
-    ) -> Option<R> {
+    pub fn edit_covering<R>(&mut self, key: K, edit: impl FnOnce(K, &mut C) -> R) -> Option<R> {
         let (bytes, dirty_bytes) = (&mut self.bytes, &mut self.dirty_bytes);
-        let (dirty, unstamped) = (&mut self.dirty, &mut self.unstamped);
+        let dirty = &mut self.dirty;
         self.slots.edit_by(
             |low| low.cmp(&key),
             |&key, slot| {
@@ -326,32 +304,25 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
                     *dirty_bytes += after;
                     dirty.push(key);
                 }
-                if lsn == PROVISIONAL_LSN && slot.lsn != PROVISIONAL_LSN {
-                    unstamped.push(key);
-                }
-                slot.lsn = lsn;
                 result
             },
         )
     }
 
     /// Adds a chunk under a key that no other has. O(log chunks).
-    pub fn insert(&mut self, key: K, chunk: C, lsn: Lsn) {
+    pub fn insert(&mut self, key: K, chunk: C) {
         let bytes = Chunk::memory_bytes(&chunk);
-        let stored = self.gone.remove(&key).is_some() || self.captured_gone.contains_key(&key);
-        let slot = Slot { chunk: Arc::new(chunk), lsn, dirty: true, stored };
+        let stored = self.gone.remove(&key) || self.captured_gone.contains(&key);
+        let slot = Slot { chunk: Arc::new(chunk), dirty: true, stored };
         let old = self.slots.insert(key, slot);
         assert!(old.is_none(), "a chunk has a key of its own");
         self.bytes += bytes;
         self.dirty_bytes += bytes;
         self.push_dirty(key);
-        if lsn == PROVISIONAL_LSN {
-            self.unstamped.push(key);
-        }
     }
 
     /// Takes a chunk out; where a part may hold it, its tombstone is due. O(log chunks).
-    pub fn remove(&mut self, key: K, lsn: Lsn) -> Option<Arc<C>> {
+    pub fn remove(&mut self, key: K) -> Option<Arc<C>> {
         let slot = self.slots.remove(&key)?;
         let bytes = Chunk::memory_bytes(&*slot.chunk);
         self.bytes -= bytes;
@@ -359,24 +330,21 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
             self.dirty_bytes -= bytes;
         }
         if slot.stored {
-            self.gone.insert(key, lsn);
-            if lsn == PROVISIONAL_LSN {
-                self.unstamped.push(key);
-            }
+            self.gone.insert(key);
         }
         Some(slot.chunk)
     }
 
     /// Gives the chunks, in their order, new keys, which ascend and are as many. All become dirty,
     /// and tombstones of the old keys are due. O(chunks).
-    pub fn rekey(&mut self, keys: impl IntoIterator<Item = K>, lsn: Lsn) {
+    pub fn rekey(&mut self, keys: impl IntoIterator<Item = K>) {
         let old: Vec<K> = self.slots.iter().map(|(key, _)| *key).collect();
-        let take = |key| self.remove(key, lsn).expect("a key of the tree");
+        let take = |key| self.remove(key).expect("a key of the tree");
         let chunks: Vec<Arc<C>> = old.into_iter().map(take).collect();
         let mut keys = keys.into_iter();
         for chunk in chunks {
             let key = keys.next().expect("a key for each chunk");
-            self.insert(key, Arc::unwrap_or_clone(chunk), lsn);
+            self.insert(key, Arc::unwrap_or_clone(chunk));
         }
         assert!(keys.next().is_none(), "no more keys than chunks");
     }
@@ -389,22 +357,6 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
             self.dirty.sort_unstable();
             self.dirty.dedup();
             self.dirty.retain(|key| slots.get(key).is_some_and(|slot| slot.dirty));
-        }
-    }
-
-    /// Gives everything changed under [`PROVISIONAL_LSN`] its LSN. O(changed chunks).
-    pub fn stamp(&mut self, lsn: Lsn) {
-        while let Some(key) = self.unstamped.pop() {
-            self.slots.edit(&key, |slot| {
-                if slot.lsn == PROVISIONAL_LSN {
-                    slot.lsn = lsn;
-                }
-            });
-            if let Some(gone) = self.gone.get_mut(&key)
-                && *gone == PROVISIONAL_LSN
-            {
-                *gone = lsn;
-            }
         }
     }
 
@@ -423,20 +375,18 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
             let content = self.slots.edit(key, |slot| {
                 let was_dirty = std::mem::replace(&mut slot.dirty, false);
                 slot.stored |= was_dirty;
-                was_dirty.then(|| (slot.lsn, slot.chunk.clone()))
+                was_dirty.then(|| slot.chunk.clone())
             });
-            let Some(Some((lsn, chunk))) = content else {
+            let Some(Some(chunk)) = content else {
                 return false;
             };
-            taken.push(DirtyChunk { id: key.id(), lsn, content: Some(chunk) });
+            taken.push(DirtyChunk { id: key.id(), content: Some(chunk) });
             true
         });
         self.captured = listed;
         self.captured_gone = std::mem::take(&mut self.gone);
         let gone = self.captured_gone.iter();
-        taken.extend(gone.map(|(key, &lsn)| DirtyChunk { id: key.id(), lsn, content: None }));
-        let stamped = taken.iter().all(|chunk| chunk.lsn != PROVISIONAL_LSN);
-        assert!(stamped, "captures see stamped chunks");
+        taken.extend(gone.map(|key| DirtyChunk { id: key.id(), content: None }));
         taken.sort_unstable_by_key(|chunk| chunk.id);
         self.dirty_bytes = 0;
         taken
@@ -460,9 +410,9 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
                 }
             });
         }
-        for (key, lsn) in captured_gone {
+        for key in captured_gone {
             if self.slots.get(&key).is_none() {
-                self.gone.entry(key).or_insert(lsn);
+                self.gone.insert(key);
             }
         }
     }
@@ -477,7 +427,7 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
     pub fn memory_bytes(&self) -> u64 {
         let slot = size_of::<K>() + size_of::<Slot<C>>() + ARC_BYTES;
         let slots = self.slots.chunks() as u64 * (slot as u64 + SLOT_OVERHEAD_BYTES);
-        let lists = self.dirty.capacity() + self.captured.capacity() + self.unstamped.capacity();
+        let lists = self.dirty.capacity() + self.captured.capacity();
         let gone = (self.gone.len() + self.captured_gone.len()) as u64 * GONE_BYTES;
         self.bytes + slots + gone + (lists * size_of::<K>()) as u64
     }
@@ -488,6 +438,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+
+    use std::collections::BTreeMap;
 
     use super::*;
 
@@ -537,12 +489,12 @@ mod tests {
     struct Rig {
         chunks: Chunks<u64, Bag>,
         model: Content,
-        disk: BTreeMap<ChunkId, (Lsn, Vec<u8>)>,
+        disk: BTreeMap<ChunkId, Vec<u8>>,
         /// Keys changed since they were last captured and installed.
         changed: BTreeSet<u64>,
         flight: Option<(Vec<DirtyChunk>, BTreeSet<u64>)>,
         held: Vec<(Chunks<u64, Bag>, Content)>,
-        lsn: Lsn,
+        steps: u64,
     }
 
     impl Rig {
@@ -554,22 +506,22 @@ mod tests {
                 changed: BTreeSet::new(),
                 flight: None,
                 held: Vec::new(),
-                lsn: 1,
+                steps: 1,
             }
         }
 
         fn apply(&mut self, step: &Step) {
-            self.lsn += 1;
-            let fill = vec![self.lsn as u8; self.lsn as usize % 7];
+            self.steps += 1;
+            let fill = vec![self.steps as u8; self.steps as usize % 7];
             match *step {
                 Step::Insert(key) if !self.model.contains_key(&key) => {
-                    self.chunks.insert(key, Bag(fill.clone()), PROVISIONAL_LSN);
+                    self.chunks.insert(key, Bag(fill.clone()));
                     self.model.insert(key, fill);
                     self.changed.insert(key);
                 }
                 Step::Insert(key) | Step::Edit(key) => {
                     let present = self.model.get_mut(&key).map(|bytes| *bytes = fill.clone());
-                    let edited = self.chunks.edit(key, PROVISIONAL_LSN, |bag| {
+                    let edited = self.chunks.edit(key, |bag| {
                         bag.0.clear();
                         bag.0.extend_from_slice(&fill);
                     });
@@ -577,13 +529,13 @@ mod tests {
                     present.map(|()| self.changed.insert(key));
                 }
                 Step::Remove(key) => {
-                    let removed = self.chunks.remove(key, PROVISIONAL_LSN);
+                    let removed = self.chunks.remove(key);
                     assert_eq!(removed.map(|bag| bag.0.clone()), self.model.remove(&key));
                     self.changed.insert(key);
                 }
                 Step::Rekey => {
                     let keys = (0..self.model.len() as u64).map(|number| number * 2);
-                    self.chunks.rekey(keys.clone(), PROVISIONAL_LSN);
+                    self.chunks.rekey(keys.clone());
                     let old = std::mem::take(&mut self.model);
                     self.changed.extend(old.keys().copied().chain(keys.clone()));
                     self.model = keys.zip(old.into_values()).collect();
@@ -592,7 +544,6 @@ mod tests {
                 Step::Capture => self.capture(),
                 Step::End(installed) => self.end(installed),
             }
-            self.chunks.stamp(self.lsn);
             self.check();
         }
 
@@ -611,7 +562,6 @@ mod tests {
             let due = self.disk.keys().filter(|id| !self.model.contains_key(&(**id as u64)));
             let gone: BTreeSet<ChunkId> = ids(true).map(|chunk| chunk.id).collect();
             assert!(due.copied().all(|id| gone.contains(&id)), "a tombstone for what is stored");
-            assert!(taken.iter().all(|chunk| chunk.lsn <= self.lsn));
             self.flight = Some((taken, changed));
         }
 
@@ -631,7 +581,7 @@ mod tests {
                         let mut bytes = Vec::new();
                         content.encode(&mut bytes);
                         let items = items_of(&bytes).expect("a form that is known");
-                        self.disk.insert(chunk.id, (chunk.lsn, items.to_vec()));
+                        self.disk.insert(chunk.id, items.to_vec());
                     }
                 }
             }
@@ -666,14 +616,10 @@ mod tests {
             rig.capture();
             rig.end(true);
             prop_assert_eq!(rig.chunks.dirty_bytes(), 0);
-            let parts = rig.disk.iter().map(|(id, (lsn, bytes))| (*id, *lsn, Bag(bytes.clone())));
+            let parts = rig.disk.iter().map(|(id, bytes)| (*id, Bag(bytes.clone())));
             let mut read: Chunks<u64, Bag> = Chunks::from_parts(1, parts.collect()).unwrap();
             assert_content(&read, &rig.model);
             prop_assert!(read.capture(1).is_empty());
-            let lsns = |chunks: &Chunks<u64, Bag>| -> Vec<Lsn> {
-                chunks.slots().iter().map(|(_, slot)| slot.lsn()).collect()
-            };
-            prop_assert_eq!(lsns(&read), lsns(&rig.chunks));
             for (chunks, model) in rig.held {
                 assert_content(&chunks, &model);
             }
@@ -684,57 +630,56 @@ mod tests {
     fn a_chunk_that_no_part_holds_leaves_no_tombstone() {
         let mut chunks = Chunks::default();
         for round in 0..1000u64 {
-            chunks.insert(round, Bag(vec![1]), 2);
-            chunks.remove(round, 3);
+            chunks.insert(round, Bag(vec![1]));
+            chunks.remove(round);
         }
         assert!(chunks.dirty.len() <= STALE_FREE, "a queue leaves nothing behind");
         assert!(chunks.capture(1).is_empty());
         chunks.end_capture(true);
-        chunks.insert(5, Bag(vec![1]), 4);
+        chunks.insert(5, Bag(vec![1]));
         chunks.capture(1);
-        chunks.remove(5, 5);
+        chunks.remove(5);
         chunks.end_capture(false);
         let gone = chunks.capture(1);
-        assert_eq!((gone.len(), gone[0].id, gone[0].lsn), (1, 5, 5));
+        assert_eq!((gone.len(), gone[0].id), (1, 5));
         assert!(gone[0].content.is_none());
     }
 
     #[test]
     fn a_tombstone_in_flight_comes_back_only_when_its_chunk_does_not() {
-        let mut chunks = Chunks::from_parts(1, vec![(1, 1, Bag(vec![1])), (2, 1, Bag(vec![2]))])
+        let mut chunks = Chunks::from_parts(1, vec![(1, Bag(vec![1])), (2, Bag(vec![2]))])
             .expect("ids that ascend");
-        chunks.remove(1u64, 2);
-        chunks.remove(2, 2);
+        chunks.remove(1u64);
+        chunks.remove(2);
         assert_eq!(chunks.capture(1).len(), 2);
-        chunks.insert(1, Bag(vec![3]), 3);
+        chunks.insert(1, Bag(vec![3]));
         chunks.end_capture(false);
         let taken = chunks.capture(1);
         let shown: Vec<_> = taken.iter().map(|one| (one.id, one.content.is_none())).collect();
         assert_eq!(shown, [(1, false), (2, true)]);
         chunks.end_capture(true);
-        chunks.remove(1, 4);
+        chunks.remove(1);
         assert_eq!(chunks.capture(1).len(), 1, "what came back is stored, too");
     }
 
     #[test]
     fn a_recreated_handle_is_an_object_of_its_own() {
-        let parts = vec![(1, 1, Bag(vec![1])), (2, 1, Bag(vec![2]))];
+        let parts = vec![(1, Bag(vec![1])), (2, Bag(vec![2]))];
         let mut chunks: Chunks<u64, Bag> = Chunks::from_parts(1, parts).expect("ascending ids");
-        chunks.remove(1, 2);
+        chunks.remove(1);
         let mut copy = chunks.clone();
-        copy.recreate(PROVISIONAL_LSN);
-        copy.stamp(7);
+        copy.recreate();
         assert_eq!((copy.generation(), chunks.generation()), (0, 1));
         let taken = copy.capture(9);
         assert_eq!(copy.generation(), 9, "the first capture gives it");
-        assert_eq!((taken.len(), taken[0].id, taken[0].lsn), (1, 2, 7));
+        assert_eq!((taken.len(), taken[0].id), (1, 2));
         assert_eq!(chunks.capture(1).len(), 1, "the tombstone of the original");
     }
 
     #[test]
     fn ids_out_of_order_or_range_are_refused() {
         let read = |ids: &[ChunkId]| {
-            let parts = ids.iter().map(|id| (*id, 1, Bag(vec![1]))).collect();
+            let parts = ids.iter().map(|id| (*id, Bag(vec![1]))).collect();
             Chunks::<u64, Bag>::from_parts(1, parts).is_some()
         };
         assert!(read(&[0, 1]));

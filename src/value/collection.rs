@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::types::{ChunkId, Lsn, ValueKind};
+use crate::types::{ChunkId, ValueKind};
 use crate::value::chunks::DirtyChunk;
 use crate::value::list::List;
 use crate::value::members::{MemberHasher, Members};
@@ -37,14 +37,14 @@ impl Collection {
     ///
     /// # Panics
     /// When the blob's kind is none of a collection.
-    pub fn from_packed(blob: &[u8], hasher: MemberHasher, lsn: Lsn) -> Collection {
-        let members = || Members::from_packed(blob, hasher, lsn).expect("the kind was looked at");
+    pub fn from_packed(blob: &[u8], hasher: MemberHasher) -> Collection {
+        let members = || Members::from_packed(blob, hasher).expect("the kind was looked at");
         match ValueKind::of_shape(blob[0]) {
-            Some(ValueKind::List) => Collection::List(List::from_packed(blob, lsn)),
+            Some(ValueKind::List) => Collection::List(List::from_packed(blob)),
             Some(ValueKind::Set) => Collection::Set(members()),
             Some(ValueKind::Hash) => Collection::Hash(members()),
             Some(ValueKind::Zset) => {
-                let zset = Zset::from_packed(blob, hasher, lsn);
+                let zset = Zset::from_packed(blob, hasher);
                 Collection::Zset(zset.expect("the kind was looked at"))
             }
             _ => panic!("a packed value is a collection"),
@@ -58,7 +58,7 @@ impl Collection {
         generation: u64,
         len: u64,
         hasher: MemberHasher,
-        parts: &[(ChunkId, Lsn, Bytes)],
+        parts: &[(ChunkId, Bytes)],
     ) -> Option<Collection> {
         let (kind, encoding) = (ValueKind::of_shape(shape)?, shape & 0x0f);
         let collection = match kind {
@@ -133,14 +133,9 @@ impl Collection {
         inner!(self, inner => inner.dirty_bytes())
     }
 
-    /// Gives everything changed under a provisional LSN its LSN. O(changed chunks).
-    pub fn stamp(&mut self, lsn: Lsn) {
-        inner!(self, inner => inner.stamp(lsn))
-    }
-
     /// Makes this handle an object of its own, all dirty. O(chunks).
-    pub fn recreate(&mut self, lsn: Lsn) {
-        inner!(self, inner => inner.recreate(lsn))
+    pub fn recreate(&mut self) {
+        inner!(self, inner => inner.recreate())
     }
 
     /// Takes handles of what is dirty; `generation` is for a collection that is taken for the
@@ -172,9 +167,8 @@ mod tests {
     use crate::value::list_item;
     use crate::value::packed;
     use crate::value::score;
-    use crate::value::string::PROVISIONAL_LSN;
 
-    type Parts = Vec<(ChunkId, Lsn, Bytes)>;
+    type Parts = Vec<(ChunkId, Bytes)>;
 
     const KINDS: [ValueKind; 4] =
         [ValueKind::List, ValueKind::Set, ValueKind::Zset, ValueKind::Hash];
@@ -195,20 +189,19 @@ mod tests {
     }
 
     /// Adds an item of this number.
-    fn add(collection: &mut Collection, number: u32, lsn: Lsn) {
+    fn add(collection: &mut Collection, number: u32) {
         let name = format!("item {number}").into_bytes();
         match collection {
-            Collection::List(list) => list.push(number.is_multiple_of(2), &name, lsn),
-            Collection::Set(members) => drop(members.insert(&Item::new(&name, b""), lsn)),
-            Collection::Zset(zset) => drop(zset.insert(&name, f64::from(number) / 2.0, lsn)),
-            Collection::Hash(members) => drop(members.insert(&Item::new(&name, &name), lsn)),
+            Collection::List(list) => list.push(number.is_multiple_of(2), &name),
+            Collection::Set(members) => drop(members.insert(&Item::new(&name, b""))),
+            Collection::Zset(zset) => drop(zset.insert(&name, f64::from(number) / 2.0)),
+            Collection::Hash(members) => drop(members.insert(&Item::new(&name, &name))),
         }
     }
 
     fn filled(kind: ValueKind, count: u32) -> Collection {
-        let mut collection = Collection::from_packed(&packed_of(kind), hasher(), 2);
-        (0..count).for_each(|number| add(&mut collection, number, PROVISIONAL_LSN));
-        collection.stamp(5);
+        let mut collection = Collection::from_packed(&packed_of(kind), hasher());
+        (0..count).for_each(|number| add(&mut collection, number));
         collection
     }
 
@@ -236,7 +229,7 @@ mod tests {
         let parts = collection.capture(2).into_iter().filter_map(|chunk| {
             let mut bytes = Vec::new();
             chunk.content?.encode(&mut bytes);
-            Some((chunk.id, chunk.lsn, Bytes::from(bytes)))
+            Some((chunk.id, Bytes::from(bytes)))
         });
         let parts = parts.collect();
         collection.end_capture(true);
@@ -279,10 +272,9 @@ mod tests {
             parts_of(&mut collection);
             let mut copy = collection.clone();
             let before = content(&copy);
-            (1000..1100).for_each(|number| add(&mut collection, number, 7));
+            (1000..1100).for_each(|number| add(&mut collection, number));
             assert_eq!(content(&copy), before);
-            copy.recreate(PROVISIONAL_LSN);
-            copy.stamp(8);
+            copy.recreate();
             copy.set_encoding(1);
             assert_eq!((copy.generation(), copy.encoding(), collection.encoding()), (0, 1, 3));
             let count = copy.chunk_count() as usize;
@@ -303,15 +295,15 @@ mod tests {
             let mut collection = filled(written, 400);
             let mut parts = parts_of(&mut collection);
             let index = chunk.index(parts.len());
-            let mut bytes = parts[index].2.to_vec();
+            let mut bytes = parts[index].1.to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= change;
             bytes.truncate(if cut { at } else { bytes.len() });
-            parts[index].2 = Bytes::from(bytes);
+            parts[index].1 = Bytes::from(bytes);
             for len in 399..=401 {
                 if let Some(mut back) = read(read_as, len, &parts) {
                     prop_assert_eq!(content(&back).len() as u64, len);
-                    add(&mut back, 7, 9);
+                    add(&mut back, 7);
                     back.capture(2);
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::limits::LIST_CHUNK_BYTES_MAX;
-use crate::types::{ChunkId, Lsn};
+use crate::types::ChunkId;
 use crate::value::chunks::{Chunks, DirtyChunk, Slot, items_of};
 use crate::value::list_chunk::ListChunk;
 use crate::value::list_item::{Elements, encoded_len};
@@ -40,10 +40,10 @@ impl List {
     }
 
     /// A list with the elements of a valid packed one, changed at `lsn`.
-    pub fn from_packed(blob: &[u8], lsn: Lsn) -> List {
+    pub fn from_packed(blob: &[u8]) -> List {
         let mut list = List::new(encoding(blob));
         if let Some(chunk) = ListChunk::decode(&blob[1..]) {
-            list.chunks.insert(MIDDLE, chunk, lsn);
+            list.chunks.insert(MIDDLE, chunk);
         }
         list
     }
@@ -53,11 +53,11 @@ impl List {
     pub fn from_parts(
         encoding: u8,
         generation: u64,
-        parts: &[(ChunkId, Lsn, impl AsRef<[u8]>)],
+        parts: &[(ChunkId, impl AsRef<[u8]>)],
     ) -> Option<List> {
-        let decode = |(id, lsn, bytes): &(_, _, _)| {
+        let decode = |(id, bytes): &(_, _)| {
             let bytes: &[u8] = AsRef::as_ref(bytes);
-            Some((*id, *lsn, ListChunk::decode(items_of(bytes)?)?))
+            Some((*id, ListChunk::decode(items_of(bytes)?)?))
         };
         let parts: Option<Vec<_>> = parts.iter().map(decode).collect();
         Some(List { chunks: Chunks::from_parts(generation, parts?)?, encoding })
@@ -105,11 +105,11 @@ impl List {
     }
 
     /// Puts an element in front of the first or behind the last. Amortised O(log n).
-    pub fn push(&mut self, front: bool, element: &[u8], lsn: Lsn) {
+    pub fn push(&mut self, front: bool, element: &[u8]) {
         let bytes = encoded_len(element.len());
         // One way down the tree: an outermost chunk that turns out to be full is dirty for it, but
         // mostly has been before.
-        let full = self.chunks.edit_covering(outermost(front), lsn, |key, chunk| {
+        let full = self.chunks.edit_covering(outermost(front), |key, chunk| {
             if !chunk.has_room(1, bytes) {
                 return Some(key);
             }
@@ -126,32 +126,31 @@ impl List {
             None => (None, None),
         };
         let key = between(neighbours).unwrap_or_else(|| {
-            self.renumber(lsn);
+            self.renumber();
             let slots = self.chunks.slots();
             let outermost = if front { slots.first() } else { slots.last() };
             let key = outermost.map(|slot| *slot.0);
             between(if front { (None, key) } else { (key, None) }).expect("renumbered keys")
         });
-        self.chunks.insert(key, ListChunk::with_element(element), lsn);
+        self.chunks.insert(key, ListChunk::with_element(element));
     }
 
     /// Takes the first or the last element. O(log n).
-    pub fn pop(&mut self, front: bool, lsn: Lsn) -> Option<Vec<u8>> {
-        let (element, emptied) =
-            self.chunks.edit_covering(outermost(front), lsn, |key, chunk| {
-                let index = if front { 0 } else { chunk.len() - 1 };
-                let element = chunk.get(index).map(<[u8]>::to_vec);
-                chunk.remove_range(index..index + 1);
-                (element, chunk.is_empty().then_some(key))
-            })?;
+    pub fn pop(&mut self, front: bool) -> Option<Vec<u8>> {
+        let (element, emptied) = self.chunks.edit_covering(outermost(front), |key, chunk| {
+            let index = if front { 0 } else { chunk.len() - 1 };
+            let element = chunk.get(index).map(<[u8]>::to_vec);
+            chunk.remove_range(index..index + 1);
+            (element, chunk.is_empty().then_some(key))
+        })?;
         if let Some(key) = emptied {
-            self.chunks.remove(key, lsn);
+            self.chunks.remove(key);
         }
         element
     }
 
     /// Replaces the element in place `index`. Answers whether there is one. O(log n).
-    pub fn set(&mut self, index: u64, element: &[u8], lsn: Lsn) -> bool {
+    pub fn set(&mut self, index: u64, element: &[u8]) -> bool {
         let Some((key, chunk, offset)) = self.chunks.at_rank(index) else {
             return false;
         };
@@ -159,32 +158,32 @@ impl List {
         let old = encoded_len(chunk.get(offset).map_or(0, <[u8]>::len));
         let used = chunk.used_bytes() - old + encoded_len(element.len());
         if chunk.len() == 1 || used <= LIST_CHUNK_BYTES_MAX {
-            self.chunks.edit_covering(key, lsn, |_, chunk| chunk.set(offset, element));
+            self.chunks.edit_covering(key, |_, chunk| chunk.set(offset, element));
         } else {
-            self.chunks.edit_covering(key, lsn, |_, chunk| chunk.remove_range(offset..offset + 1));
-            self.insert(index, element, lsn);
+            self.chunks.edit_covering(key, |_, chunk| chunk.remove_range(offset..offset + 1));
+            self.insert(index, element);
         }
         true
     }
 
     /// Puts an element in front of the one in place `index`, or behind the last when `index` is
     /// their number. Answers whether there is such a place. Amortised O(log n).
-    pub fn insert(&mut self, index: u64, element: &[u8], lsn: Lsn) -> bool {
+    pub fn insert(&mut self, index: u64, element: &[u8]) -> bool {
         if index == 0 || index == self.len() {
-            self.push(index == 0, element, lsn);
+            self.push(index == 0, element);
             return true;
         }
         let bytes = encoded_len(element.len());
         while let Some((key, chunk, offset)) = self.chunks.at_rank(index) {
             let (offset, half) = (offset as usize, chunk.len() / 2);
             if chunk.has_room(1, bytes) {
-                self.chunks.edit_covering(key, lsn, |_, chunk| chunk.insert(offset, element));
+                self.chunks.edit_covering(key, |_, chunk| chunk.insert(offset, element));
                 return true;
             }
             if offset > 0 {
                 let cut = if bytes > LIST_CHUNK_BYTES_MAX / 2 { offset } else { half };
-                self.split(key, cut, lsn);
-            } else if self.insert_in_front(key, element, lsn) {
+                self.split(key, cut);
+            } else if self.insert_in_front(key, element) {
                 return true;
             }
         }
@@ -193,7 +192,7 @@ impl List {
 
     /// Puts an element between a chunk and the one in front of it, which there is, and in which it
     /// goes where it has room. Answers false when keys had to change: try again.
-    fn insert_in_front(&mut self, key: u64, element: &[u8], lsn: Lsn) -> bool {
+    fn insert_in_front(&mut self, key: u64, element: &[u8]) -> bool {
         let mut cursor = self.chunks.cursor(key);
         cursor.retreat();
         let before = cursor.get().map(|(before, slot)| {
@@ -202,16 +201,16 @@ impl List {
         });
         drop(cursor);
         if let Some((before, true)) = before {
-            self.chunks.edit_covering(before, lsn, |_, chunk| chunk.push_back(element));
+            self.chunks.edit_covering(before, |_, chunk| chunk.push_back(element));
             return true;
         }
         match between((before.map(|before| before.0), Some(key))) {
             Some(new) => {
-                self.chunks.insert(new, ListChunk::with_element(element), lsn);
+                self.chunks.insert(new, ListChunk::with_element(element));
                 true
             }
             None => {
-                self.respread(key, lsn);
+                self.respread(key);
                 false
             }
         }
@@ -219,23 +218,23 @@ impl List {
 
     /// Moves the elements of a chunk from `at` on into a new chunk behind it, or changes keys so
     /// that the next try can.
-    fn split(&mut self, key: u64, at: usize, lsn: Lsn) {
+    fn split(&mut self, key: u64, at: usize) {
         let mut cursor = self.chunks.cursor(key);
         cursor.advance();
         let next = cursor.get().map(|slot| *slot.0);
         drop(cursor);
         match between((Some(key), next)) {
             Some(new) => {
-                let upper = self.chunks.edit(key, lsn, |chunk| chunk.split_off(at));
-                self.chunks.insert(new, upper.expect("the chunk of a key at hand"), lsn);
+                let upper = self.chunks.edit(key, |chunk| chunk.split_off(at));
+                self.chunks.insert(new, upper.expect("the chunk of a key at hand"));
             }
-            None => self.respread(key, lsn),
+            None => self.respread(key),
         }
     }
 
     /// Removes up to `count` elements from place `start` on. Answers how many there were.
     /// O(log n) for each chunk.
-    pub fn remove_range(&mut self, start: u64, count: u64, lsn: Lsn) -> u64 {
+    pub fn remove_range(&mut self, start: u64, count: u64) -> u64 {
         let mut left = count;
         while left > 0
             && let Some((key, chunk, offset)) = self.chunks.at_rank(start)
@@ -243,28 +242,28 @@ impl List {
             let offset = offset as usize;
             let len = chunk.len();
             let end = len.min(offset.saturating_add(left as usize));
-            self.remove_in(key, offset..end, len, lsn);
+            self.remove_in(key, offset..end, len);
             left -= (end - offset) as u64;
         }
         // Chunks at the ends are small while they grow, and go away when they shrink.
         if start > 0 && start < self.len() && left < count {
-            self.merge_around(start, lsn);
-            self.merge_around(start - 1, lsn);
+            self.merge_around(start);
+            self.merge_around(start - 1);
         }
         count - left
     }
 
     /// Removes elements of one chunk, and the chunk when they are all it has.
-    fn remove_in(&mut self, key: u64, range: Range<usize>, len: usize, lsn: Lsn) {
+    fn remove_in(&mut self, key: u64, range: Range<usize>, len: usize) {
         if range.len() == len {
-            self.chunks.remove(key, lsn);
+            self.chunks.remove(key);
         } else {
-            self.chunks.edit_covering(key, lsn, |_, chunk| chunk.remove_range(range));
+            self.chunks.edit_covering(key, |_, chunk| chunk.remove_range(range));
         }
     }
 
     /// Merges the chunk of an element with a neighbour when both together are small.
-    fn merge_around(&mut self, index: u64, lsn: Lsn) {
+    fn merge_around(&mut self, index: u64) {
         let Some((here, _)) = self.chunks.slots().cursor_at_rank(index) else {
             return;
         };
@@ -280,14 +279,14 @@ impl List {
         });
         drop((here, before, behind));
         if let Some((key, next)) = pair
-            && let Some(upper) = self.chunks.remove(next, lsn)
+            && let Some(upper) = self.chunks.remove(next)
         {
-            self.chunks.edit(key, lsn, |lower| lower.append(&upper));
+            self.chunks.edit(key, |lower| lower.append(&upper));
         }
     }
 
     /// Gives the chunks around one keys of equal distances, so that there are keys between them.
-    fn respread(&mut self, key: u64, lsn: Lsn) {
+    fn respread(&mut self, key: u64) {
         let mut cursor = self.chunks.cursor(key);
         for _ in 0..RESPREAD_CHUNKS / 2 {
             let mut before = cursor.clone();
@@ -310,20 +309,20 @@ impl List {
         let high = high.unwrap_or_else(|| keys[keys.len() - 1].saturating_add(room));
         let step = (high - low) / (keys.len() as u64 + 1);
         if step < RESPREAD_STEP_MIN {
-            return self.renumber(lsn);
+            return self.renumber();
         }
-        let take = |&key| self.chunks.remove(key, lsn).expect("the chunk of a key at hand");
+        let take = |&key| self.chunks.remove(key).expect("the chunk of a key at hand");
         let taken: Vec<_> = keys.iter().map(take).collect();
         for (number, chunk) in (1..).zip(taken) {
-            self.chunks.insert(low + number * step, Arc::unwrap_or_clone(chunk), lsn);
+            self.chunks.insert(low + number * step, Arc::unwrap_or_clone(chunk));
         }
     }
 
     /// Gives all chunks keys as far from each other, and the list from the ends, as can be.
-    fn renumber(&mut self, lsn: Lsn) {
+    fn renumber(&mut self) {
         let count = self.chunks.chunk_count() as u64;
         let first = MIDDLE - count / 2 * STEP;
-        self.chunks.rekey((0..count).map(|number| first + number * STEP), lsn);
+        self.chunks.rekey((0..count).map(|number| first + number * STEP));
     }
 
     /// Which incarnation this is; 0 before the first capture.
@@ -337,13 +336,8 @@ impl List {
     }
 
     /// See [`Chunks::recreate`].
-    pub fn recreate(&mut self, lsn: Lsn) {
-        self.chunks.recreate(lsn);
-    }
-
-    /// See [`Chunks::stamp`].
-    pub fn stamp(&mut self, lsn: Lsn) {
-        self.chunks.stamp(lsn);
+    pub fn recreate(&mut self) {
+        self.chunks.recreate();
     }
 
     /// See [`Chunks::capture`].
@@ -427,10 +421,9 @@ mod tests {
 
     use super::*;
     use crate::value::list_item;
-    use crate::value::string::PROVISIONAL_LSN;
 
     type Model = Vec<Vec<u8>>;
-    type Disk = BTreeMap<ChunkId, (Lsn, Vec<u8>)>;
+    type Disk = BTreeMap<ChunkId, Vec<u8>>;
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -467,7 +460,7 @@ mod tests {
         match *step {
             Step::Push { front, count, len } => {
                 for _ in 0..count {
-                    list.push(front, &vec![byte; len], PROVISIONAL_LSN);
+                    list.push(front, &vec![byte; len]);
                     model.insert(if front { 0 } else { model.len() }, vec![byte; len]);
                 }
             }
@@ -478,19 +471,19 @@ mod tests {
                         true => None,
                         false => model.pop(),
                     };
-                    assert_eq!(list.pop(front, PROVISIONAL_LSN), popped);
+                    assert_eq!(list.pop(front), popped);
                 }
             }
             Step::Insert { at, count, len } => {
                 let at = at % (model.len() + 1);
                 for _ in 0..count {
-                    assert!(list.insert(at as u64, &vec![byte; len], PROVISIONAL_LSN));
+                    assert!(list.insert(at as u64, &vec![byte; len]));
                     model.insert(at, vec![byte; len]);
                 }
             }
             Step::Set { at, len } => {
                 let at = at % (model.len() + 1);
-                let set = list.set(at as u64, &vec![byte; len], PROVISIONAL_LSN);
+                let set = list.set(at as u64, &vec![byte; len]);
                 assert_eq!(set, at < model.len());
                 if set {
                     model[at] = vec![byte; len];
@@ -499,7 +492,7 @@ mod tests {
             Step::Remove { at, count } => {
                 let at = at % (model.len() + 1);
                 let end = (at + count).min(model.len());
-                let removed = list.remove_range(at as u64, count as u64, PROVISIONAL_LSN);
+                let removed = list.remove_range(at as u64, count as u64);
                 assert_eq!(removed, (end - at) as u64);
                 model.drain(at..end);
             }
@@ -510,16 +503,15 @@ mod tests {
     /// Captures, pushes behind the capture, and puts what was taken on the disk.
     fn capture(list: &mut List, model: &mut Model, disk: &mut Disk, installed: bool) {
         let taken = list.capture(1);
-        list.push(false, b"behind the capture", PROVISIONAL_LSN);
+        list.push(false, b"behind the capture");
         model.push(b"behind the capture".to_vec());
-        list.stamp(7);
         if installed {
             for chunk in taken {
                 match chunk.content {
                     Some(content) => {
                         let mut bytes = Vec::new();
                         content.encode(&mut bytes);
-                        disk.insert(chunk.id, (chunk.lsn, bytes));
+                        disk.insert(chunk.id, bytes);
                     }
                     None => drop(disk.remove(&chunk.id)),
                 }
@@ -529,7 +521,7 @@ mod tests {
     }
 
     fn load(disk: &Disk) -> List {
-        let parts = disk.iter().map(|(id, (lsn, bytes))| (*id, *lsn, bytes));
+        let parts = disk.iter().map(|(id, bytes)| (*id, bytes));
         List::from_parts(0, 1, &parts.collect::<Vec<_>>()).expect("a list")
     }
 
@@ -560,7 +552,6 @@ mod tests {
             let (mut disk, mut held) = (Disk::new(), Vec::new());
             for (byte, step) in steps.iter().enumerate() {
                 apply(&mut list, &mut model, byte as u8, step);
-                list.stamp(byte as u64 + 2);
                 match step {
                     Step::Capture { installed } => {
                         capture(&mut list, &mut model, &mut disk, *installed);
@@ -583,11 +574,11 @@ mod tests {
     #[test]
     fn inserting_in_one_place_leaves_chunks_far_away_clean() {
         let mut list = List::new(0);
-        (0..100_000).for_each(|number: u32| list.push(false, &number.to_le_bytes(), 1));
+        (0..100_000).for_each(|number: u32| list.push(false, &number.to_le_bytes()));
         list.capture(1);
         list.end_capture(true);
         for number in 0..20_000 {
-            assert!(list.insert(50_000, &[7; 20], 2));
+            assert!(list.insert(50_000, &[7; 20]));
             if number % 4000 == 3999 {
                 let dirty = list.capture(1).len();
                 assert!(dirty < 200, "{dirty} of {} chunks", list.chunk_count());
@@ -606,7 +597,7 @@ mod tests {
             (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
             bytes
         };
-        let parts = [(0, 1, full()), (1, 1, full()), (u128::from(u64::MAX), 1, full())];
+        let parts = [(0, full()), (1, full()), (u128::from(u64::MAX), full())];
         let mut list = List::from_parts(0, 1, &parts).expect("a list");
         let mut model = vec![b"x".to_vec(); 3 * 128];
         for (byte, at) in [0, 384, 128, 130, 200, 256].into_iter().enumerate() {
@@ -624,9 +615,9 @@ mod tests {
     fn a_crowd_of_keys_is_renumbered() {
         let mut bytes = vec![0];
         (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
-        let parts: Vec<_> = (0..100).map(|id| (1000 + id, 1, bytes.clone())).collect();
+        let parts: Vec<_> = (0..100).map(|id| (1000 + id, bytes.clone())).collect();
         let mut list = List::from_parts(0, 1, &parts).expect("a list");
-        assert!(list.insert(50 * 128 + 5, b"y", 2));
+        assert!(list.insert(50 * 128 + 5, b"y"));
         assert_eq!((list.len(), list.get(50 * 128 + 5)), (12_801, Some(&b"y"[..])));
         assert_eq!(list.capture(1).len(), 201, "101 chunks and the tombstones of 100");
     }
@@ -634,9 +625,9 @@ mod tests {
     #[test]
     fn inserting_in_front_of_a_full_chunk_fills_chunks() {
         let mut list = List::new(1);
-        (0..256).for_each(|_| list.push(false, b"x", 1));
+        (0..256).for_each(|_| list.push(false, b"x"));
         for number in 0..1280 {
-            assert!(list.insert(128 + number, b"y", 1));
+            assert!(list.insert(128 + number, b"y"));
         }
         assert_eq!(list.chunk_count(), 12);
     }
@@ -647,7 +638,7 @@ mod tests {
         list_item::encode(b"x", &mut good);
         let unknown_form = [&[1], &good[1..]].concat();
         let load = |parts: &[(ChunkId, &[u8])]| {
-            let parts: Vec<_> = parts.iter().map(|(id, bytes)| (*id, 1, *bytes)).collect();
+            let parts: Vec<_> = parts.iter().map(|(id, bytes)| (*id, *bytes)).collect();
             List::from_parts(0, 1, &parts).map(|list| list.len())
         };
         assert_eq!(load(&[(3, &good), (9, &good)]), Some(2));
@@ -664,9 +655,9 @@ mod tests {
     #[test]
     fn a_thinned_list_has_few_chunks() {
         let mut list = List::new(0);
-        (0..10_000).for_each(|number: u32| list.push(false, &number.to_le_bytes(), 1));
+        (0..10_000).for_each(|number: u32| list.push(false, &number.to_le_bytes()));
         for kept in 0..100 {
-            assert_eq!(list.remove_range(kept, 99, 1), 99);
+            assert_eq!(list.remove_range(kept, 99), 99);
         }
         assert_eq!(list.len(), 100);
         assert!(list.chunk_count() <= 4, "{} chunks", list.chunk_count());
@@ -677,9 +668,9 @@ mod tests {
         let mut blob = vec![0x10];
         list_item::encode(b"a", &mut blob);
         list_item::encode(b"b", &mut blob);
-        let mut list = List::from_packed(&blob, 3);
+        let mut list = List::from_packed(&blob);
         assert_same(&list, &vec![b"a".to_vec(), b"b".to_vec()]);
         assert_eq!((list.capture(9).len(), list.generation()), (1, 9));
-        assert!(List::from_packed(&blob[..1], 3).is_empty());
+        assert!(List::from_packed(&blob[..1]).is_empty());
     }
 }

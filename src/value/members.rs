@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
-use crate::types::{ChunkId, Lsn, ValueKind};
+use crate::types::{ChunkId, ValueKind};
 use crate::value::chunks::{Chunks, DirtyChunk, items_of};
 use crate::value::item::Item;
 use crate::value::member_chunk::{GRANULE_BITS, MemberChunk};
@@ -36,11 +36,11 @@ impl Members {
 
     /// A new object, changed at `lsn`, with the members of a valid packed hash, set or sorted set.
     /// None where the blob is something else.
-    pub fn from_packed(blob: &[u8], hasher: MemberHasher, lsn: Lsn) -> Option<Members> {
+    pub fn from_packed(blob: &[u8], hasher: MemberHasher) -> Option<Members> {
         let kind = kind(blob).filter(|kind| *kind != ValueKind::List)?;
         let mut members = Members::new(kind, encoding(blob), hasher);
         for item in PackedMembers::new(blob).iter() {
-            members.insert(&item, lsn);
+            members.insert(&item);
         }
         Some(members)
     }
@@ -52,17 +52,17 @@ impl Members {
         encoding: u8,
         hasher: MemberHasher,
         generation: u64,
-        parts: &[(ChunkId, Lsn, impl AsRef<[u8]>)],
+        parts: &[(ChunkId, impl AsRef<[u8]>)],
     ) -> Option<Members> {
         let first = parts.first().map_or(0, |part| part.0);
         if first != 0 || encoding >= 16 {
             return None;
         }
         let mut chunks = Vec::with_capacity(parts.len());
-        for (index, (id, lsn, bytes)) in parts.iter().enumerate() {
+        for (index, (id, bytes)) in parts.iter().enumerate() {
             let low = u64::try_from(*id).ok()?;
             let next = match parts.get(index + 1) {
-                Some((next, _, _)) => u64::try_from(*next).ok()?,
+                Some((next, _)) => u64::try_from(*next).ok()?,
                 None => 0,
             };
             // Behind the last chunk the ids start again at 0.
@@ -72,7 +72,7 @@ impl Members {
             if low % (1 << GRANULE_BITS) != 0 || (chunk.is_empty() && low != 0) {
                 return None;
             }
-            chunks.push((*id, *lsn, chunk));
+            chunks.push((*id, chunk));
         }
         Some(Members { kind, encoding, hasher, chunks: Chunks::from_parts(generation, chunks)? })
     }
@@ -116,28 +116,28 @@ impl Members {
 
     /// Puts an item in place of the one with its member, changed or not. Whether there was none.
     /// O(log chunks).
-    pub fn insert(&mut self, item: &Item<'_>, lsn: Lsn) -> bool {
+    pub fn insert(&mut self, item: &Item<'_>) -> bool {
         assert!(valid_item(self.kind, item), "items are those of the kind");
         if self.chunks.chunk_count() == 0 {
-            self.chunks.insert(0, MemberChunk::default(), lsn);
+            self.chunks.insert(0, MemberChunk::default());
         }
         let hash = self.hasher.hash(item.member);
-        let put = self.chunks.edit_covering(hash, lsn, |key, chunk| {
+        let put = self.chunks.edit_covering(hash, |key, chunk| {
             (chunk.put(hash, item), chunk.is_over().then_some(key))
         });
         let (is_new, over) = put.expect("there is a chunk");
         if let Some(key) = over {
-            self.split(key, lsn);
+            self.split(key);
         }
         is_new
     }
 
     /// Splits a chunk until no part of it is too large.
-    fn split(&mut self, key: u64, lsn: Lsn) {
+    fn split(&mut self, key: u64) {
         let mut over = vec![key];
         while let Some(key) = over.pop() {
             let hasher = self.hasher;
-            let split = self.chunks.edit(key, lsn, |chunk| {
+            let split = self.chunks.edit(key, |chunk| {
                 let upper = chunk.split(&hasher);
                 (upper, chunk.is_over())
             });
@@ -146,37 +146,37 @@ impl Members {
             };
             over.extend(lower_is_over.then_some(key));
             over.extend(upper.is_over().then_some(low));
-            self.chunks.insert(low, upper, lsn);
+            self.chunks.insert(low, upper);
         }
     }
 
     /// Takes a member out. Whether it was there; nothing changes where it was not. O(log chunks).
-    pub fn remove(&mut self, member: &[u8], lsn: Lsn) -> bool {
+    pub fn remove(&mut self, member: &[u8]) -> bool {
         let hash = self.hasher.hash(member);
         let covering = self.chunks.covering(hash);
         if covering.and_then(|(_, chunk)| chunk.get(hash, member)).is_none() {
             return false;
         }
-        let left = self.chunks.edit_covering(hash, lsn, |key, chunk| {
+        let left = self.chunks.edit_covering(hash, |key, chunk| {
             chunk.remove(hash, member);
             (key, chunk.len())
         });
         if let Some((key, len)) = left
             && len.is_multiple_of(MERGE_STEP)
         {
-            self.merge(key, lsn);
+            self.merge(key);
         }
         true
     }
 
     /// Merges a chunk with a neighbour when both together are at most half full. The first chunk
     /// stays, even empty.
-    fn merge(&mut self, key: u64, lsn: Lsn) {
+    fn merge(&mut self, key: u64) {
         let Some((lower, upper)) = self.pair(key) else {
             return;
         };
-        let upper = self.chunks.remove(upper, lsn).expect("a neighbour");
-        self.chunks.edit(lower, lsn, |chunk| chunk.absorb(&upper));
+        let upper = self.chunks.remove(upper).expect("a neighbour");
+        self.chunks.edit(lower, |chunk| chunk.absorb(&upper));
     }
 
     /// The keys of two neighbours, one of them `key`, that are to be one chunk.
@@ -262,13 +262,8 @@ impl Members {
     }
 
     /// See [`Chunks::recreate`].
-    pub fn recreate(&mut self, lsn: Lsn) {
-        self.chunks.recreate(lsn);
-    }
-
-    /// See [`Chunks::stamp`].
-    pub fn stamp(&mut self, lsn: Lsn) {
-        self.chunks.stamp(lsn);
+    pub fn recreate(&mut self) {
+        self.chunks.recreate();
     }
 
     /// See [`Chunks::capture`].
@@ -305,10 +300,9 @@ mod tests {
 
     use super::*;
     use crate::types::HashSeed;
-    use crate::value::string::PROVISIONAL_LSN;
 
     type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
-    type Disk = BTreeMap<ChunkId, (Lsn, Vec<u8>)>;
+    type Disk = BTreeMap<ChunkId, Vec<u8>>;
 
     fn hasher() -> MemberHasher {
         MemberHasher::new(HashSeed([5; 16]))
@@ -322,7 +316,7 @@ mod tests {
         let mut members = Members::new(ValueKind::Hash, 1, hasher());
         let mut model = Model::new();
         for number in 0..count {
-            assert!(members.insert(&Item::new(&named(number), b"first"), 1));
+            assert!(members.insert(&Item::new(&named(number), b"first")));
             model.insert(named(number), (b"first".to_vec(), None));
         }
         (members, model)
@@ -377,7 +371,7 @@ mod tests {
             match chunk.content {
                 Some(content) if installed => {
                     content.encode(&mut bytes);
-                    disk.insert(chunk.id, (chunk.lsn, bytes));
+                    disk.insert(chunk.id, bytes);
                 }
                 None if installed => drop(disk.remove(&chunk.id)),
                 _ => {}
@@ -387,20 +381,20 @@ mod tests {
     }
 
     fn read(kind: ValueKind, disk: &Disk) -> Option<Members> {
-        let parts: Vec<_> = disk.iter().map(|(id, (lsn, bytes))| (*id, *lsn, bytes)).collect();
+        let parts: Vec<_> = disk.iter().map(|(id, bytes)| (*id, bytes)).collect();
         Members::from_parts(kind, 1, hasher(), 1, &parts)
     }
 
     fn apply(members: &mut Members, model: &mut Model, step: &Step) {
         let remove = |members: &mut Members, model: &mut Model, number| {
-            let removed = members.remove(&named(number), PROVISIONAL_LSN);
+            let removed = members.remove(&named(number));
             assert_eq!(removed, model.remove(&named(number)).is_some());
         };
         match *step {
             Step::Insert(number, len, deadline_ms) => {
                 let payload = vec![number as u8; len];
                 let item = Item { member: &named(number), payload: &payload, deadline_ms };
-                let is_new = members.insert(&item, PROVISIONAL_LSN);
+                let is_new = members.insert(&item);
                 let old = model.insert(named(number), (payload.clone(), deadline_ms));
                 assert_eq!(is_new, old.is_none());
                 assert_eq!(members.get(&named(number)), Some(item));
@@ -424,9 +418,8 @@ mod tests {
             let mut disk = Disk::new();
             let mut held = Vec::new();
             assert_same(&members, &model);
-            for (number, step) in steps.iter().enumerate() {
+            for step in &steps {
                 apply(&mut members, &mut model, step);
-                members.stamp(number as u64 + 2);
                 match step {
                     Step::Hold => held.push((members.clone(), model.clone())),
                     Step::Capture(installed) => capture(&mut members, &mut disk, *installed),
@@ -491,14 +484,14 @@ mod tests {
             let mut disk = Disk::new();
             capture(&mut members, &mut disk, true);
             let id = *disk.keys().nth(chunk.index(disk.len())).unwrap();
-            let (lsn, mut bytes) = disk.remove(&id).unwrap();
+            let mut bytes = disk.remove(&id).unwrap();
             let at = at.index(bytes.len());
             match action {
                 0 => bytes[at] ^= change,
                 1 => bytes.truncate(at),
                 _ => {}
             }
-            disk.insert(if action == 2 { moved } else { id }, (lsn, bytes));
+            disk.insert(if action == 2 { moved } else { id }, bytes);
             if let Some(members) = read(kind, &disk) {
                 prop_assert_eq!(members.iter().count() as u64, members.len());
                 for item in members.iter() {
@@ -529,10 +522,10 @@ mod tests {
         let (mut members, _) = filled(10_000);
         members.capture(1);
         members.end_capture(true);
-        members.insert(&Item::new(&named(77), b"other"), 9);
-        assert!(!members.remove(b"missing", 10), "and what is missing changes nothing");
+        members.insert(&Item::new(&named(77), b"other"));
+        assert!(!members.remove(b"missing"), "and what is missing changes nothing");
         let taken = members.capture(1);
-        assert_eq!((taken.len(), taken[0].lsn), (1, 9));
+        assert_eq!(taken.len(), 1);
     }
 
     #[test]
@@ -540,16 +533,16 @@ mod tests {
         let (mut members, _) = filled(20_000);
         let before = members.chunk_count();
         (0..20_000).filter(|number| number % 100 != 0).for_each(|number| {
-            members.remove(&named(number), 2);
+            members.remove(&named(number));
         });
         let after = members.chunk_count();
         assert!(before > 80 && after <= 6, "{before} chunks became {after}");
         (0..20_000).for_each(|number| {
-            members.remove(&named(number), 3);
+            members.remove(&named(number));
         });
         assert_eq!((members.len(), members.chunk_count()), (0, 1));
         assert_eq!(members.scan(0, 10, |_| panic!("no members")), 0);
-        assert!(members.insert(&Item::new(b"again", b""), 4));
+        assert!(members.insert(&Item::new(b"again", b"")));
     }
 
     #[test]
@@ -559,7 +552,7 @@ mod tests {
         let full = |chunk: &MemberChunk| chunk.len() > MEMBER_CHUNK_ITEMS_MAX / 2;
         let mut between = chunks.windows(3).filter(|near| full(&near[0]) && full(&near[2]));
         for item in between.next().expect("full neighbours")[1].iter() {
-            assert!(members.remove(item.member, 2));
+            assert!(members.remove(item.member));
             model.remove(item.member);
         }
         assert_eq!(members.chunk_count(), chunks.len() - 1);
@@ -571,7 +564,7 @@ mod tests {
         // Found by a search for a collision.
         let pair = [0x0019_b751_cac9_f28c_u64, 0x0007_bb5f_b69c_8416].map(u64::to_le_bytes);
         let (mut members, _) = filled(100);
-        pair.iter().for_each(|member| assert!(members.insert(&Item::new(member, b""), 1)));
+        pair.iter().for_each(|member| assert!(members.insert(&Item::new(member, b""))));
         let granule = hasher().hash(&pair[0]) >> GRANULE_BITS;
         for cursor in [granule, granule - 1] {
             let mut page = Vec::new();
@@ -593,9 +586,9 @@ mod tests {
             Item::new(&named(number), b"1").encode(&mut bytes);
             model.insert(named(number), (b"1".to_vec(), None));
         }
-        let parts = [(0, 1, bytes)];
+        let parts = [(0, bytes)];
         let mut members = Members::from_parts(ValueKind::Hash, 1, hasher(), 1, &parts).unwrap();
-        members.insert(&Item::new(&named(7), b"1"), 2);
+        members.insert(&Item::new(&named(7), b"1"));
         assert_same(&members, &model);
     }
 
@@ -604,31 +597,31 @@ mod tests {
         let mut blob = vec![crate::value::packed::head(ValueKind::Hash, 2)];
         Item { member: b"a", payload: b"1", deadline_ms: Some(9) }.encode(&mut blob);
         Item::new(b"b", b"2").encode(&mut blob);
-        let members = Members::from_packed(&blob, hasher(), 7).unwrap();
+        let members = Members::from_packed(&blob, hasher()).unwrap();
         assert_eq!((members.kind(), members.encoding()), (ValueKind::Hash, 2));
         assert_eq!((members.len(), members.generation()), (2, 0));
         assert_eq!(members.next_deadline_ms(), Some(9));
-        assert!(Members::from_packed(&[1 << 4], hasher(), 7).is_none(), "a list has no members");
+        assert!(Members::from_packed(&[1 << 4], hasher()).is_none(), "a list has no members");
     }
 
     #[test]
     fn parts_that_are_no_collection_are_refused() {
-        let hash = |parts: &[(ChunkId, Lsn, Vec<u8>)]| {
+        let hash = |parts: &[(ChunkId, Vec<u8>)]| {
             Members::from_parts(ValueKind::Hash, 1, hasher(), 1, parts).is_some()
         };
         let mut item = vec![0];
         Item::new(b"a", b"1").encode(&mut item);
         let aligned = ChunkId::from(hasher().hash(b"a") >> GRANULE_BITS << GRANULE_BITS);
-        let empty = || (0, 1, vec![0]);
-        assert!(hash(&[]) && hash(&[empty()]) && hash(&[empty(), (aligned, 1, item.clone())]));
-        assert!(!hash(&[(aligned, 1, item.clone())]), "the first id is 0");
-        assert!(!hash(&[empty(), (aligned - 1, 1, item.clone())]), "no edge of a granule");
-        assert!(!hash(&[empty(), (aligned, 1, vec![0])]), "empty");
-        assert!(!hash(&[(0, 1, Vec::new())]), "no form");
-        assert!(!hash(&[(0, 1, vec![1])]), "a form that nobody knows");
-        assert!(!hash(&[empty(), (aligned + 2048, 1, item.clone())]), "below its chunk");
-        assert!(!hash(&[(0, 1, item.clone()), (aligned, 1, item.clone())]), "above its chunk");
-        let kind = |kind| Members::from_parts(kind, 1, hasher(), 1, &[(0, 1, &item)]).is_some();
+        let empty = || (0, vec![0]);
+        assert!(hash(&[]) && hash(&[empty()]) && hash(&[empty(), (aligned, item.clone())]));
+        assert!(!hash(&[(aligned, item.clone())]), "the first id is 0");
+        assert!(!hash(&[empty(), (aligned - 1, item.clone())]), "no edge of a granule");
+        assert!(!hash(&[empty(), (aligned, vec![0])]), "empty");
+        assert!(!hash(&[(0, Vec::new())]), "no form");
+        assert!(!hash(&[(0, vec![1])]), "a form that nobody knows");
+        assert!(!hash(&[empty(), (aligned + 2048, item.clone())]), "below its chunk");
+        assert!(!hash(&[(0, item.clone()), (aligned, item.clone())]), "above its chunk");
+        let kind = |kind| Members::from_parts(kind, 1, hasher(), 1, &[(0, &item)]).is_some();
         assert!(kind(ValueKind::Hash) && !kind(ValueKind::Set) && !kind(ValueKind::String));
     }
 }

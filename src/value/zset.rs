@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::types::{ChunkId, Lsn, ValueKind};
+use crate::types::{ChunkId, ValueKind};
 use crate::value::chunks::DirtyChunk;
 use crate::value::item::Item;
 use crate::value::members::{MemberHasher, Members};
@@ -27,8 +27,8 @@ impl Zset {
 
     /// A sorted set, changed at `lsn`, with the members of a valid packed one. None where the blob
     /// is something else.
-    pub fn from_packed(blob: &[u8], hasher: MemberHasher, lsn: Lsn) -> Option<Zset> {
-        Zset::with_order(Members::from_packed(blob, hasher, lsn)?)
+    pub fn from_packed(blob: &[u8], hasher: MemberHasher) -> Option<Zset> {
+        Zset::with_order(Members::from_packed(blob, hasher)?)
     }
 
     /// A clean object as parts hold it: encoded chunks in the order of their ids with the LSN of
@@ -37,7 +37,7 @@ impl Zset {
         encoding: u8,
         hasher: MemberHasher,
         generation: u64,
-        parts: &[(ChunkId, Lsn, impl AsRef<[u8]>)],
+        parts: &[(ChunkId, impl AsRef<[u8]>)],
     ) -> Option<Zset> {
         let kind = ValueKind::Zset;
         Zset::with_order(Members::from_parts(kind, encoding, hasher, generation, parts)?)
@@ -81,12 +81,12 @@ impl Zset {
     ///
     /// # Panics
     /// When the score is NaN.
-    pub fn insert(&mut self, member: &[u8], score: f64, lsn: Lsn) -> Option<f64> {
+    pub fn insert(&mut self, member: &[u8], score: f64) -> Option<f64> {
         let old = self.score(member);
         if old.is_some_and(|old| old.to_bits() == score.to_bits()) {
             return old;
         }
-        self.members.insert(&Item::new(member, &score::encode(score)), lsn);
+        self.members.insert(&Item::new(member, &score::encode(score)));
         if let Some(old) = old {
             self.order.remove((old, member));
         }
@@ -95,9 +95,9 @@ impl Zset {
     }
 
     /// Takes a member out, and answers its score. O(log n).
-    pub fn remove(&mut self, member: &[u8], lsn: Lsn) -> Option<f64> {
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let score = self.score(member)?;
-        self.members.remove(member, lsn);
+        self.members.remove(member);
         self.order.remove((score, member));
         Some(score)
     }
@@ -146,13 +146,8 @@ impl Zset {
     }
 
     /// See [`Chunks::recreate`](crate::value::chunks::Chunks::recreate).
-    pub fn recreate(&mut self, lsn: Lsn) {
-        self.members.recreate(lsn);
-    }
-
-    /// See [`Chunks::stamp`](crate::value::chunks::Chunks::stamp).
-    pub fn stamp(&mut self, lsn: Lsn) {
-        self.members.stamp(lsn);
+    pub fn recreate(&mut self) {
+        self.members.recreate();
     }
 
     /// See [`Chunks::capture`](crate::value::chunks::Chunks::capture).
@@ -191,10 +186,9 @@ mod tests {
     use crate::types::HashSeed;
     use crate::value::packed;
     use crate::value::packed_members::zset_insert;
-    use crate::value::string::PROVISIONAL_LSN;
 
     type Model = BTreeMap<Vec<u8>, f64>;
-    type Disk = BTreeMap<ChunkId, (Lsn, Vec<u8>)>;
+    type Disk = BTreeMap<ChunkId, Vec<u8>>;
 
     fn hasher() -> MemberHasher {
         MemberHasher::new(HashSeed([5; 16]))
@@ -218,10 +212,10 @@ mod tests {
             let bits = |score: Option<f64>| score.map(f64::to_bits);
             if random % 8 < inserts {
                 let score = score_of(random >> 5);
-                let old = zset.insert(&name, score, PROVISIONAL_LSN);
+                let old = zset.insert(&name, score);
                 assert_eq!(bits(old), bits(model.insert(name, score)));
             } else {
-                let old = zset.remove(&name, PROVISIONAL_LSN);
+                let old = zset.remove(&name);
                 assert_eq!(bits(old), bits(model.remove(&name)));
             }
         }
@@ -249,15 +243,14 @@ mod tests {
 
     fn capture(zset: &mut Zset, model: &mut Model, disk: &mut Disk, installed: bool) {
         let taken = zset.capture(1);
-        zset.insert(b"behind the capture", 1.5, PROVISIONAL_LSN);
+        zset.insert(b"behind the capture", 1.5);
         model.insert(b"behind the capture".to_vec(), 1.5);
-        zset.stamp(7);
         for chunk in taken.into_iter().filter(|_| installed) {
             match chunk.content {
                 Some(content) => {
                     let mut bytes = Vec::new();
                     content.encode(&mut bytes);
-                    disk.insert(chunk.id, (chunk.lsn, bytes));
+                    disk.insert(chunk.id, bytes);
                 }
                 None => drop(disk.remove(&chunk.id)),
             }
@@ -266,7 +259,7 @@ mod tests {
     }
 
     fn load(disk: &Disk) -> Option<Zset> {
-        let parts = disk.iter().map(|(id, (lsn, bytes))| (*id, *lsn, bytes));
+        let parts = disk.iter().map(|(id, bytes)| (*id, bytes));
         Zset::from_parts(3, hasher(), 1, &parts.collect::<Vec<_>>())
     }
 
@@ -282,7 +275,6 @@ mod tests {
             let (mut disk, mut held) = (Disk::new(), Vec::new());
             for (seed, count, inserts, installed) in rounds {
                 edit(&mut zset, &mut model, seed, count, inserts);
-                zset.stamp(2);
                 match installed {
                     Some(installed) => capture(&mut zset, &mut model, &mut disk, installed),
                     None => held.push((zset.clone(), model.clone())),
@@ -311,7 +303,7 @@ mod tests {
                 model.insert(member(name), score_of(random));
                 blob = out;
             }
-            let zset = Zset::from_packed(&blob, hasher(), 4).expect("a sorted set");
+            let zset = Zset::from_packed(&blob, hasher()).expect("a sorted set");
             assert_same(&zset, &model);
             prop_assert_eq!((zset.encoding(), zset.generation()), (2, 0));
         }
@@ -321,7 +313,7 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![0..6u8, any::<u8>()], 0..40),
         ) {
             let bytes = [&[0], &bytes[..]].concat();
-            if let Some(zset) = load(&Disk::from([(0, (1, bytes))])) {
+            if let Some(zset) = load(&Disk::from([(0, bytes)])) {
                 prop_assert_eq!(zset.iter_from_rank(0, false).count() as u64, zset.len());
             }
         }
@@ -330,13 +322,13 @@ mod tests {
     #[test]
     fn the_same_score_again_makes_nothing_dirty() {
         let mut zset = Zset::new(3, hasher());
-        zset.insert(b"a", 1.0, 2);
+        zset.insert(b"a", 1.0);
         zset.capture(1);
         zset.end_capture(true);
-        assert_eq!(zset.insert(b"a", 1.0, 3), Some(1.0));
+        assert_eq!(zset.insert(b"a", 1.0), Some(1.0));
         assert_eq!(zset.capture(1).len(), 0);
         zset.end_capture(true);
-        assert_eq!(zset.insert(b"a", 2.0, 3), Some(1.0));
+        assert_eq!(zset.insert(b"a", 2.0), Some(1.0));
         assert_eq!(zset.capture(1).len(), 1);
     }
 
@@ -344,8 +336,8 @@ mod tests {
     fn a_packed_hash_is_no_sorted_set() {
         let mut blob = vec![packed::head(ValueKind::Hash, 2)];
         Item::new(b"a", b"\x01").encode(&mut blob);
-        assert!(Zset::from_packed(&blob, hasher(), 1).is_none());
+        assert!(Zset::from_packed(&blob, hasher()).is_none());
         blob[0] = packed::head(ValueKind::Zset, 2);
-        assert!(Zset::from_packed(&blob, hasher(), 1).is_some());
+        assert!(Zset::from_packed(&blob, hasher()).is_some());
     }
 }
