@@ -48,4 +48,6 @@ pub mod server;
 #[cfg(feature = "server")]
 pub mod session;
 #[cfg(feature = "server")]
+pub mod sets;
+#[cfg(feature = "server")]
 pub mod strings;

@@ -1,7 +1,9 @@
 //! HSCAN, SSCAN and ZSCAN: their options, and one page of members.
 
+use crate::resp::write::Reply;
 use crate::value::item::Item;
 use crate::value::members::Members;
+use crate::value::view::MembersRef;
 
 use super::args::Args;
 use super::glob;
@@ -20,11 +22,24 @@ pub struct MemberScan<'a> {
     pub without_values: bool,
 }
 
+/// The cursor of a call. A bad one is reported before the key is looked at, other bad arguments
+/// behind it, and not at all where there is no key.
+pub fn cursor(args: &Args<'_>) -> Result<u64, Failure> {
+    let cursor = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse().ok());
+    cursor.ok_or(Failure::text("ERR invalid cursor"))
+}
+
+/// Replies with the end of a scan that finds nothing.
+pub fn reply_end(reply: &mut Reply<'_>) {
+    reply.array(2);
+    reply.bulk_integer(0);
+    reply.array(0);
+}
+
 impl<'a> MemberScan<'a> {
     /// Reads the arguments behind the key.
     pub fn parse(args: &Args<'a>, takes_novalues: bool) -> Result<MemberScan<'a>, Failure> {
-        let cursor = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse().ok());
-        let cursor = cursor.ok_or(Failure::text("ERR invalid cursor"))?;
+        let cursor = cursor(args)?;
         let mut scan =
             MemberScan { cursor, count: COUNT_DEFAULT, pattern: None, without_values: false };
         let mut index = 3;
@@ -44,11 +59,30 @@ impl<'a> MemberScan<'a> {
             } else if takes_novalues && args.is(index, "NOVALUES") {
                 scan.without_values = true;
                 index += 1;
+            } else if args.is(index, "NOVALUES") {
+                return Err(Failure::text("ERR NOVALUES option can only be used in HSCAN"));
             } else {
                 return Err(Failure::Syntax);
             }
         }
         Ok(scan)
+    }
+
+    /// One page of a hash or a set, or all of it where it is small or is to come `at_once`; the
+    /// cursor of the next page, 0 at the end.
+    pub fn walk<'m>(
+        &self,
+        members: MembersRef<'m>,
+        at_once: bool,
+        mut each: impl FnMut(Item<'m>),
+    ) -> u64 {
+        match members {
+            MembersRef::Large(members) if !at_once => self.page(members, each),
+            _ => {
+                members.iter().filter(|item| self.accepts(item.member)).for_each(&mut each);
+                0
+            }
+        }
     }
 
     /// One page of a large collection; the cursor of the next, 0 at the end.

@@ -1,6 +1,6 @@
 //! What a row of the command table says.
 
-use crate::engine::unit::Unit;
+use crate::engine::unit::{Unit, ValueSize};
 use crate::resp::write::Reply;
 
 use super::args::Args;
@@ -54,7 +54,8 @@ pub mod flag {
     pub const SCANS: u32 = 1 << 21;
     /// Firn: frees space; may use the log's reserve when the disk is full.
     pub const FREES: u32 = 1 << 20;
-    /// Firn: writes a value made of other keys' values; their size bounds its frame.
+    /// Firn: logs values, or items of values, that are not in the request; their size bounds its
+    /// frame ([`super::Spec::copied_bytes`]).
     pub const COPIES: u32 = 1 << 22;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
@@ -263,6 +264,8 @@ pub struct Spec {
     /// For a command that may make a value longer than what it logs; see
     /// [`Spec::value_bytes_after`].
     pub length_after: Option<LengthAfter>,
+    /// For a command with [`flag::COPIES`]: how much it copies.
+    pub copied_bytes: CopiedBytes,
 }
 
 /// From the arguments of a call and the number of databases to bytes of its frame.
@@ -274,6 +277,20 @@ pub type LengthAfter = fn(args: &Args<'_>, before: u64, frame_bytes: u64) -> u64
 
 /// [`LengthAfter`] of a command that adds what it logs to the value.
 pub const GROWS: LengthAfter = |_, before, frame_bytes| before.saturating_add(frame_bytes);
+
+/// From the arguments of a call and the sizes of the values at its keys, in their order, to a bound
+/// of the bytes of them that its frame holds.
+pub type CopiedBytes = fn(args: &Args<'_>, sizes: &[ValueSize]) -> u64;
+
+/// [`CopiedBytes`] of a command that writes one value, which is not longer than that of each key.
+pub const LONGEST: CopiedBytes =
+    |_, sizes| sizes.iter().map(|size| size.bytes).max().unwrap_or_default();
+
+/// [`CopiedBytes`] of a command that joins the values of all keys but the first, and writes it.
+pub const SUM_OF_SOURCES: CopiedBytes = |_, sizes| {
+    let sources = sizes.iter().skip(1);
+    sources.fold(0, |sum, size| sum.saturating_add(size.bytes))
+};
 
 impl Spec {
     /// An empty row to override with struct update syntax.
@@ -294,6 +311,7 @@ impl Spec {
         subcommands: &[],
         extra_bytes: None,
         length_after: None,
+        copied_bytes: LONGEST,
     };
 
     /// A bound of the bytes that the frame of a call has beyond those of its request, on a server

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 use crate::format::record::Record;
+use crate::keyspace::object::ValueSize;
 use crate::log::{Reservation, Reserve, SpaceClass};
 use crate::snapshot::part_set::PartSet;
 use crate::types::{KeyspaceId, Lsn, Position};
@@ -41,9 +42,13 @@ impl Intent {
     }
 }
 
-/// Bytes of values that a unit may copy into its frame (COPY, RENAME, BITOP), given the length of
-/// the value that stands at each of its keys when it begins (D6).
-pub type CopiedBytes<'c> = &'c dyn Fn(&dyn Fn(&Key<'_>) -> u64) -> u64;
+/// Bytes of values that a unit may copy into its frame (COPY, SPOP, BITOP), given the size of the
+/// value that stands at each of its keys when it begins (D6).
+pub type CopiedBytes<'c> = &'c dyn Fn(&dyn Fn(&Key<'_>) -> ValueSize) -> u64;
+
+/// Room for copied values that is reserved before any has been looked at, in bytes: small ones are
+/// found to fit, and their units begin at once.
+const COPIED_BYTES_GUESS: u64 = 4 << 10;
 
 /// What came of the attempt.
 pub enum Begin<'e> {
@@ -128,7 +133,7 @@ impl Core {
             let removals = keys.iter().map(|key| key.bytes.len() + Record::HEAD_BYTES_MAX);
             frame_bytes += removals.sum::<usize>() as u64;
         }
-        let mut value_bytes = 0;
+        let mut value_bytes = if copied.is_some() { COPIED_BYTES_GUESS } else { 0 };
         loop {
             let room = match self.admit(intent, frame_bytes.saturating_add(value_bytes)) {
                 Admission::Free => None,
@@ -148,7 +153,7 @@ impl Core {
                 return Begin::Cold(fetch);
             }
             if let Some(copied) = copied {
-                let needed = copied(&|key| self.value_bytes(key, &guards));
+                let needed = copied(&|key| self.value_size(key, &guards));
                 if needed > value_bytes {
                     // Room is reserved before the locks are taken, so both are taken anew.
                     value_bytes = needed;
@@ -169,13 +174,13 @@ impl Core {
         (!cold.is_empty()).then_some(ColdFetch { keys: cold })
     }
 
-    /// A bound of what a record of the value of a key takes, whose shard is locked, in bytes.
-    fn value_bytes(&self, key: &Key<'_>, guards: &Guards<'_>) -> u64 {
+    /// The size of the value of a key, whose shard is locked.
+    fn value_size(&self, key: &Key<'_>, guards: &Guards<'_>) -> ValueSize {
         let shard = self.locked(key, guards);
         let keyspace = shard.databases.keyspace(key.db);
         let entry = shard.partition.find(keyspace, key.position, key.bytes);
         let value = entry.and_then(|entry| entry.value());
-        value.map_or(0, |value| value.bytes())
+        value.map_or(ValueSize::default(), |value| value.size())
     }
 
     /// The shard of a key among those that are locked.

@@ -136,7 +136,7 @@ impl Offline {
                 lsn: entry.lsn(),
                 expire_at_ms: entry.expire_at_ms(),
                 kind: value.kind(),
-                value_bytes: Some(value.bytes()),
+                value_bytes: Some(value.size().bytes),
                 logged: true,
             })
         }))

@@ -11,7 +11,7 @@ use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
 use crate::io::random::Random;
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::mutation::At;
-pub use crate::keyspace::object::{ValueHandle, ValueRef};
+pub use crate::keyspace::object::{ValueHandle, ValueRef, ValueSize};
 use crate::keyspace::partition::Seat;
 use crate::limits::VALUE_INLINE_BYTES_MAX;
 use crate::log::{Frame, Reservation};
@@ -222,6 +222,15 @@ impl<'e> Unit<'e> {
         self.look(key, Look { is_access: false, is_lookup: false })
     }
 
+    /// The live key once more, to be seen beside others; it has been read or changed in this unit.
+    pub fn again(&self, key: &Key<'_>) -> Option<View<'_>> {
+        let shard = &self.guards[self.guard_of(key.position)].1;
+        let keyspace = shard.databases.keyspace(key.db);
+        let entry = shard.partition.find(keyspace, key.position, key.bytes)?;
+        let is_live = entry.expire_at_ms().is_none_or(|at| at > self.now_ms);
+        (is_live && !entry.is_tombstone()).then(|| view(&entry, self.now_ms))
+    }
+
     /// Marks an access of a key, which is a lookup too; whether it is live.
     pub fn touch(&mut self, key: &Key<'_>) -> bool {
         self.get(key).is_some()
@@ -415,6 +424,16 @@ impl<'e> Unit<'e> {
         let (keyspace, key_bytes, creates) = (self.keyspace(key), key.bytes, !before.live);
         let counts = CountDelta { keys: i8::from(creates), expires: 0 };
         let record = Record::Edit { keyspace, key: key_bytes, creates, shape, edit, counts };
+        self.write(key.position, &record, !before.in_memory, None);
+    }
+
+    /// The key now holds the collection that begins with this change, without a deadline, whatever
+    /// it held. The collection is not empty.
+    pub fn put_edit(&mut self, key: &Key<'_>, shape: u8, edit: Edit<'_>) {
+        let before = self.before_write(key);
+        let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
+        let counts = before.counts_of_put(None);
+        let record = Record::Edit { keyspace, key: key_bytes, creates: true, shape, edit, counts };
         self.write(key.position, &record, !before.in_memory, None);
     }
 

@@ -1,14 +1,14 @@
 //! Commands that walk hashes or pick from them: HSCAN, HRANDFIELD.
 
-use crate::command::member_scan::MemberScan;
-use crate::command::number::integer;
+use crate::command::encodings::hash;
+use crate::command::member_scan::{self, MemberScan};
 use crate::command::pick::Pick;
 use crate::command::row::{block, first_key, key_arg, word};
 use crate::command::spec::key_flag::{ACCESS, RO};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use crate::resp::write::Protocol;
+use crate::io::random::Random;
+use crate::resp::write::{Protocol, Reply};
 use crate::value::item::Item;
-use crate::value::view::MembersRef;
 
 use super::value::read_hash;
 
@@ -66,22 +66,20 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn hscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let scan = MemberScan::parse(call.args, true)?;
+    member_scan::cursor(call.args)?;
     let key = call.unit.key(call.db, call.args.get(1));
-    let hash = read_hash(call.unit, &key)?;
-    let mut found: Vec<Item<'_>> = Vec::new();
-    let next = match hash.map(|hash| (hash, hash.members())) {
-        None => 0,
-        Some((hash, MembersRef::Packed(_))) => {
-            found.extend(hash.iter().filter(|item| scan.accepts(item.member)));
-            0
-        }
-        Some((hash, MembersRef::Large(members))) => scan.page(members, |item| {
-            if hash.is_live(&item) {
-                found.push(item);
-            }
-        }),
+    let Some(hash) = read_hash(call.unit, &key)? else {
+        member_scan::reply_end(call.reply);
+        return Ok(());
     };
+    let scan = MemberScan::parse(call.args, true)?;
+    let mut found: Vec<Item<'_>> = Vec::new();
+    let at_once = hash.encoding() != hash::HASHTABLE;
+    let next = scan.walk(hash.members(), at_once, |item| {
+        if hash.is_live(&item) {
+            found.push(item);
+        }
+    });
     call.reply.array(2);
     call.reply.bulk_integer(next as i64);
     call.reply.array(found.len() * if scan.without_values { 1 } else { 2 });
@@ -96,7 +94,7 @@ fn hscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 
 fn hrandfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let args = call.args;
-    let count = (args.len() > 2).then(|| integer(args.get(2))).transpose()?;
+    let count = (args.len() > 2).then(|| Pick::count(args.get(2))).transpose()?;
     let with_values = args.len() > 3;
     if args.len() > 4 || (with_values && !args.is(3, "WITHVALUES")) {
         return Err(Failure::Syntax);
@@ -107,41 +105,51 @@ fn hrandfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, args.get(1));
     let mut random = call.unit.random();
     let hash = read_hash(call.unit, &key)?;
-    let Some(count) = count else {
-        let item = hash.and_then(|hash| {
+    match (hash, count) {
+        (None, None) => call.reply.null(),
+        (None, Some(_)) => call.reply.array(0),
+        (Some(hash), None) => {
             let picked = Pick::one(hash.field_count(), &mut random);
-            // One that is past its deadline gives way to the next that is not.
-            hash.members().at(picked).filter(|item| hash.is_live(item)).or(hash.iter().next())
-        });
-        match item {
-            Some(item) => call.reply.bulk(item.member),
-            None => call.reply.null(),
+            // One that is past its deadline gives way to the first that is not.
+            let picked = hash.members().at(picked).filter(|item| hash.is_live(item));
+            match picked.or(hash.iter().next()) {
+                Some(item) => call.reply.bulk(item.member),
+                None => call.reply.null(),
+            }
         }
-        return Ok(());
-    };
-    let picked: Vec<Item<'_>> = match hash {
-        None => Vec::new(),
-        Some(hash) if hash.live_len() as u64 == hash.field_count() => {
-            let places = Pick::many(count, hash.field_count(), &mut random);
-            places.into_iter().filter_map(|place| hash.members().at(place)).collect()
+        (Some(hash), Some(count)) if hash.live_len() as u64 == hash.field_count() => {
+            let at = |place| hash.members().at(place).expect("the place is below the length");
+            reply_picked(call.reply, count, with_values, (hash.field_count(), &mut random), at)?;
         }
-        Some(hash) => {
+        (Some(hash), Some(count)) => {
             let live: Vec<Item<'_>> = hash.iter().collect();
-            let places = Pick::many(count, live.len() as u64, &mut random);
-            places.into_iter().map(|place| live[place as usize]).collect()
-        }
-    };
-    let as_pairs = with_values && call.reply.protocol() == Protocol::Resp3;
-    let replies = if with_values && !as_pairs { 2 } else { 1 };
-    call.reply.array(picked.len() * replies);
-    for item in picked {
-        if as_pairs {
-            call.reply.array(2);
-        }
-        call.reply.bulk(item.member);
-        if with_values {
-            call.reply.bulk(item.payload);
+            let at = |place| live[place as usize];
+            reply_picked(call.reply, count, with_values, (live.len() as u64, &mut random), at)?;
         }
     }
     Ok(())
+}
+
+/// Replies with fields that are picked among so many.
+fn reply_picked<'u>(
+    reply: &mut Reply<'_>,
+    count: i64,
+    with_values: bool,
+    (len, random): (u64, &mut Random),
+    at: impl Fn(u64) -> Item<'u>,
+) -> Result<(), Failure> {
+    let as_pairs = with_values && reply.protocol() == Protocol::Resp3;
+    let replies = if with_values && !as_pairs { 2 } else { 1 };
+    reply.array(Pick::told(count, len)? as usize * replies);
+    Pick::each(count, len, random, |place| {
+        let item = at(place);
+        if as_pairs {
+            reply.array(2);
+        }
+        reply.bulk(item.member);
+        if with_values {
+            reply.bulk(item.payload);
+        }
+        item.member.len() + if with_values { item.payload.len() } else { 0 }
+    })
 }

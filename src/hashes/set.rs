@@ -114,7 +114,9 @@ fn set_fields(call: &mut Call<'_, '_, '_>, name: &str) -> Result<u64, Failure> {
         longest = longest.max(item.member.len()).max(item.payload.len());
         items.push(item);
     }
-    let shape = before.shape_with(call.encodings, before.len + new_count, longest);
+    // Redis looks at the number of pairs before it looks which fields are new.
+    let len = (before.len + new_count).max(args.len() as u64 / 2 - 1);
+    let shape = before.shape_with(call.encodings, len, longest);
     call.unit.edit(&key, shape, items.edit());
     Ok(counted)
 }

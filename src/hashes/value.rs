@@ -13,6 +13,7 @@ use crate::value::view::MembersRef;
 pub struct HashRef<'u> {
     members: MembersRef<'u>,
     now_ms: u64,
+    encoding: u8,
 }
 
 impl<'u> HashRef<'u> {
@@ -49,6 +50,11 @@ impl<'u> HashRef<'u> {
         is_live(item, self.now_ms)
     }
 
+    /// Its encoding ([`hash`]).
+    pub fn encoding(&self) -> u8 {
+        self.encoding
+    }
+
     /// All fields, also those past their deadline, by place.
     pub fn members(&self) -> MembersRef<'u> {
         self.members
@@ -61,7 +67,8 @@ fn is_live(item: &Item<'_>, now_ms: u64) -> bool {
 
 /// The hash that a live key holds.
 pub fn hash_of<'u>(view: &View<'u>, now_ms: u64) -> Result<HashRef<'u>, Failure> {
-    Ok(HashRef { members: members_of(view, ValueKind::Hash)?, now_ms })
+    let members = members_of(view, ValueKind::Hash)?;
+    Ok(HashRef { members, now_ms, encoding: encoding_of(view.value) })
 }
 
 /// The hash that a command reads, none where there is no key.

@@ -62,6 +62,22 @@ pub enum ValueRef<'a> {
     Collection(&'a Collection),
 }
 
+/// How much of a value a record may hold, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ValueSize {
+    /// A bound of what a record of the whole value has beyond its head; 0 where there is none.
+    pub bytes: u64,
+    /// A bound of the same for one item of a collection.
+    pub item_bytes: u64,
+}
+
+impl ValueSize {
+    /// A bound of what a record of so many items of the value has beyond its head.
+    pub fn of_items(&self, count: u64) -> u64 {
+        self.item_bytes.saturating_mul(count).min(self.bytes)
+    }
+}
+
 impl<'a> ValueRef<'a> {
     /// What it is.
     pub fn kind(&self) -> ValueKind {
@@ -81,12 +97,16 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// A bound of the bytes that a record of the whole value has beyond its head.
-    pub fn bytes(&self) -> u64 {
+    /// Its size, as a record of it would have it.
+    pub fn size(&self) -> ValueSize {
+        let whole = |bytes| ValueSize { bytes, item_bytes: bytes };
         match self {
-            ValueRef::String(string) => string.len(),
-            ValueRef::Packed(blob) => blob.len() as u64,
-            ValueRef::Collection(collection) => collection.memory_bytes(),
+            ValueRef::String(string) => whole(string.len()),
+            ValueRef::Packed(blob) => whole(blob.len() as u64),
+            ValueRef::Collection(collection) => ValueSize {
+                bytes: collection.memory_bytes(),
+                item_bytes: collection.longest_item_bytes(),
+            },
         }
     }
 }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::command::args::Args;
 use crate::command::spec::flag;
-use crate::engine::unit::Key;
+use crate::engine::unit::{Key, ValueSize};
 use crate::resp::parse::parse_integer;
 
 use super::dispatch::Dispatcher;
@@ -97,32 +97,37 @@ impl<'k> ExecKeys<'k> {
         self.steps.iter().any(|step| step.row.has(flag::COPIES))
     }
 
-    /// A bound of the values that are copied, when each key has a value of the length that
-    /// `stands` tells: every value is followed from command to command.
+    /// A bound of the values that are copied, when each key has a value of the size that `size_of`
+    /// tells: every value is followed from command to command.
     pub fn copied_bytes<'a>(
         &self,
         args: impl Fn(usize) -> Args<'a>,
-        stands: &dyn Fn(&Key<'_>) -> u64,
+        size_of: &dyn Fn(&Key<'_>) -> ValueSize,
     ) -> u64 {
-        let mut lengths: HashMap<(u32, &[u8]), u64> = HashMap::new();
+        let mut sizes: HashMap<(u32, &[u8]), ValueSize> = HashMap::new();
         let mut copied: u64 = 0;
         for step in &self.steps {
-            let keys = &self.keys[step.keys.clone()];
-            let mut longest = 0;
-            for key in keys {
-                let len = lengths.entry((key.db, key.bytes)).or_insert_with(|| stands(key));
-                if !step.row.has(flag::COPIES) {
-                    let args = args(step.index);
-                    *len = step.row.spec.value_bytes_after(&args, *len, step.frame_bytes);
-                }
-                longest = longest.max(*len);
-            }
-            if step.row.has(flag::COPIES) {
-                copied = copied.saturating_add(longest);
-                for key in keys {
-                    lengths.insert((key.db, key.bytes), longest);
-                }
-            }
+            let (keys, args) = (&self.keys[step.keys.clone()], args(step.index));
+            let stand: SmallVec<[ValueSize; 8]> = keys
+                .iter()
+                .map(|key| *sizes.entry((key.db, key.bytes)).or_insert_with(|| size_of(key)))
+                .collect();
+            let after: SmallVec<[ValueSize; 8]> = if step.row.has(flag::COPIES) {
+                let bytes = (step.row.spec.copied_bytes)(&args, &stand);
+                copied = copied.saturating_add(bytes);
+                let item_bytes = stand.iter().map(|size| size.item_bytes).max().unwrap_or(0);
+                let grown =
+                    |size: &ValueSize| ValueSize { bytes: size.bytes.max(bytes), item_bytes };
+                stand.iter().map(grown).collect()
+            } else {
+                let written = step.frame_bytes;
+                let grown = |size: &ValueSize| ValueSize {
+                    bytes: step.row.spec.value_bytes_after(&args, size.bytes, written),
+                    item_bytes: size.item_bytes.max(written),
+                };
+                stand.iter().map(grown).collect()
+            };
+            sizes.extend(keys.iter().map(|key| (key.db, key.bytes)).zip(after));
         }
         copied
     }

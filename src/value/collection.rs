@@ -128,6 +128,15 @@ impl Collection {
         inner!(self, inner => inner.memory_bytes())
     }
 
+    /// A bound of the encoded bytes of each item. O(1).
+    pub fn longest_item_bytes(&self) -> u64 {
+        match self {
+            Collection::List(list) => list.memory_bytes(),
+            Collection::Set(members) | Collection::Hash(members) => members.longest_item_bytes(),
+            Collection::Zset(zset) => zset.longest_item_bytes(),
+        }
+    }
+
     /// What a checkpoint would write, about, in bytes. O(1).
     pub fn dirty_bytes(&self) -> u64 {
         inner!(self, inner => inner.dirty_bytes())

@@ -4,6 +4,8 @@
 //! id is 0. Ids stand on the edges of *granules*, of which a scan cursor counts: a granule never
 //! lies in two chunks, whatever is split or merged.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
@@ -26,12 +28,14 @@ pub struct Members {
     encoding: u8,
     hasher: MemberHasher,
     chunks: Chunks<u64, MemberChunk>,
+    /// Encoded bytes of the longest item that it has had.
+    longest_item_bytes: usize,
 }
 
 impl Members {
     /// A new object without members; `encoding` is below 16.
     pub fn new(kind: ValueKind, encoding: u8, hasher: MemberHasher) -> Members {
-        Members { kind, encoding, hasher, chunks: Chunks::default() }
+        Members { kind, encoding, hasher, chunks: Chunks::default(), longest_item_bytes: 0 }
     }
 
     /// A new object, changed at `lsn`, with the members of a valid packed hash, set or sorted set.
@@ -59,6 +63,7 @@ impl Members {
             return None;
         }
         let mut chunks = Vec::with_capacity(parts.len());
+        let longest = Cell::new(0);
         for (index, (id, bytes)) in parts.iter().enumerate() {
             let low = u64::try_from(*id).ok()?;
             let next = match parts.get(index + 1) {
@@ -67,14 +72,18 @@ impl Members {
             };
             // Behind the last chunk the ids start again at 0.
             let range = (low, next.wrapping_sub(1));
-            let valid = |item: &Item<'_>| valid_item(kind, item);
+            let valid = |item: &Item<'_>| {
+                longest.set(longest.get().max(item.encoded_len()));
+                valid_item(kind, item)
+            };
             let chunk = MemberChunk::decode(items_of(bytes.as_ref())?, &hasher, range, valid)?;
             if low % (1 << GRANULE_BITS) != 0 || (chunk.is_empty() && low != 0) {
                 return None;
             }
             chunks.push((*id, chunk));
         }
-        Some(Members { kind, encoding, hasher, chunks: Chunks::from_parts(generation, chunks)? })
+        let chunks = Chunks::from_parts(generation, chunks)?;
+        Some(Members { kind, encoding, hasher, chunks, longest_item_bytes: longest.get() })
     }
 
     /// Hash, set or sorted set.
@@ -108,6 +117,11 @@ impl Members {
         self.chunks.is_empty()
     }
 
+    /// A bound of the encoded bytes of each item. O(1).
+    pub fn longest_item_bytes(&self) -> u64 {
+        self.longest_item_bytes as u64
+    }
+
     /// The item of a member. O(log chunks).
     pub fn get(&self, member: &[u8]) -> Option<Item<'_>> {
         let hash = self.hasher.hash(member);
@@ -118,6 +132,7 @@ impl Members {
     /// O(log chunks).
     pub fn insert(&mut self, item: &Item<'_>) -> bool {
         assert!(valid_item(self.kind, item), "items are those of the kind");
+        self.longest_item_bytes = self.longest_item_bytes.max(item.encoded_len());
         if self.chunks.chunk_count() == 0 {
             self.chunks.insert(0, MemberChunk::default());
         }

@@ -56,6 +56,11 @@ impl Zset {
         Some(Zset { members, order })
     }
 
+    /// A bound of the encoded bytes of each member with its score, O(1).
+    pub fn longest_item_bytes(&self) -> u64 {
+        self.members.longest_item_bytes()
+    }
+
     /// The number of members, O(1).
     pub fn len(&self) -> u64 {
         self.order.len()
