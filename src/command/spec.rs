@@ -56,6 +56,9 @@ pub mod flag {
     pub const FREES: u32 = 1 << 20;
     /// Firn: writes a value made of other keys' values; their size bounds its frame.
     pub const COPIES: u32 = 1 << 22;
+    /// Firn: moves items between its keys, whose values together stay as long as they were. With
+    /// [`COPIES`], because the items are logged.
+    pub const POOLS: u32 = 1 << 24;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }

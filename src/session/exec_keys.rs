@@ -104,13 +104,13 @@ impl<'k> ExecKeys<'k> {
         args: impl Fn(usize) -> Args<'a>,
         stands: &dyn Fn(&Key<'_>) -> u64,
     ) -> u64 {
-        let mut lengths: HashMap<(u32, &[u8]), u64> = HashMap::new();
+        let mut lengths = Lengths::default();
         let mut copied: u64 = 0;
         for step in &self.steps {
             let keys = &self.keys[step.keys.clone()];
             let mut longest = 0;
             for key in keys {
-                let len = lengths.entry((key.db, key.bytes)).or_insert_with(|| stands(key));
+                let len = lengths.of(key, stands);
                 if !step.row.has(flag::COPIES) {
                     let args = args(step.index);
                     *len = step.row.spec.value_bytes_after(&args, *len, step.frame_bytes);
@@ -119,11 +119,83 @@ impl<'k> ExecKeys<'k> {
             }
             if step.row.has(flag::COPIES) {
                 copied = copied.saturating_add(longest);
-                for key in keys {
-                    lengths.insert((key.db, key.bytes), longest);
+                match step.row.has(flag::POOLS) {
+                    true => lengths.pool(keys),
+                    false => keys.iter().for_each(|key| lengths.set(key, longest)),
                 }
             }
         }
         copied
+    }
+}
+
+/// How long values may be. Keys between which items move share one length, that of all their values
+/// together, which no further move between them changes.
+#[derive(Default)]
+struct Lengths<'k> {
+    /// The length of a key, by index.
+    of_key: HashMap<(u32, &'k [u8]), usize>,
+    lengths: Vec<u64>,
+}
+
+impl<'k> Lengths<'k> {
+    /// The length of a key, at first what stands there.
+    fn of(&mut self, key: &Key<'k>, stands: &dyn Fn(&Key<'_>) -> u64) -> &mut u64 {
+        let lengths = &mut self.lengths;
+        let index = *self.of_key.entry((key.db, key.bytes)).or_insert_with(|| {
+            lengths.push(stands(key));
+            lengths.len() - 1
+        });
+        &mut lengths[index]
+    }
+
+    /// The key gets a length of its own.
+    fn set(&mut self, key: &Key<'k>, len: u64) {
+        self.of_key.insert((key.db, key.bytes), self.lengths.len());
+        self.lengths.push(len);
+    }
+
+    /// These keys, which have lengths, and all that share theirs have one length from now on.
+    fn pool(&mut self, keys: &[Key<'k>]) {
+        let mut joined: SmallVec<[usize; 4]> =
+            keys.iter().map(|key| self.of_key[&(key.db, key.bytes)]).collect();
+        joined.sort_unstable();
+        joined.dedup();
+        let sum = joined.iter().fold(0, |sum: u64, &index| sum.saturating_add(self.lengths[index]));
+        let one = joined[0];
+        self.lengths[one] = sum;
+        if joined.len() > 1 {
+            let shared = self.of_key.values_mut().filter(|index| joined.contains(index));
+            shared.for_each(|index| *index = one);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lengths;
+    use crate::engine::unit::Key;
+    use crate::types::Position;
+
+    #[test]
+    fn moves_between_keys_do_not_make_them_longer_and_longer() {
+        let key = |bytes| Key { db: 0, position: Position(0), bytes };
+        let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| key(bytes));
+        let stands = |key: &Key<'_>| u64::from(key.bytes[0] - b'a') + 1;
+        let mut lengths = Lengths::default();
+        for key in [&a, &b, &c] {
+            lengths.of(key, &stands);
+        }
+        for _ in 0..100 {
+            lengths.pool(&[a, b]);
+            lengths.pool(&[b, a]);
+            lengths.pool(&[a, a]);
+        }
+        assert_eq!([&a, &b, &c].map(|key| *lengths.of(key, &stands)), [3, 3, 3]);
+        lengths.set(&b, 10);
+        assert_eq!([&a, &b].map(|key| *lengths.of(key, &stands)), [3, 10]);
+        lengths.pool(&[a, c]);
+        lengths.pool(&[c, b]);
+        assert_eq!([&a, &b, &c].map(|key| *lengths.of(key, &stands)), [16, 16, 16]);
     }
 }
