@@ -42,6 +42,8 @@ pub mod info;
 #[cfg(feature = "server")]
 pub mod inspect;
 #[cfg(feature = "server")]
+pub mod lists;
+#[cfg(feature = "server")]
 pub mod report;
 #[cfg(feature = "server")]
 pub mod server;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
-use crate::{generic, hashes, sets, strings};
+use crate::{generic, hashes, lists, sets, strings};
 
 /// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
@@ -22,6 +22,12 @@ const FAMILIES: &[&[Command]] = &[
     hashes::get::COMMANDS,
     hashes::scan::COMMANDS,
     hashes::set::COMMANDS,
+    lists::get::COMMANDS,
+    lists::moves::COMMANDS,
+    lists::places::COMMANDS,
+    lists::pop::COMMANDS,
+    lists::push::COMMANDS,
+    lists::remove::COMMANDS,
     sets::algebra::COMMANDS,
     sets::change::COMMANDS,
     sets::get::COMMANDS,

@@ -57,6 +57,9 @@ pub mod flag {
     /// Firn: logs values, or items of values, that are not in the request; their size bounds its
     /// frame ([`super::Spec::copied_bytes`]).
     pub const COPIES: u32 = 1 << 22;
+    /// Firn: moves items between its keys, whose values together stay as long as they were. With
+    /// [`COPIES`], because the items are logged.
+    pub const POOLS: u32 = 1 << 24;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }

@@ -104,31 +104,111 @@ impl<'k> ExecKeys<'k> {
         args: impl Fn(usize) -> Args<'a>,
         size_of: &dyn Fn(&Key<'_>) -> ValueSize,
     ) -> u64 {
-        let mut sizes: HashMap<(u32, &[u8]), ValueSize> = HashMap::new();
+        let mut sizes = Sizes::default();
         let mut copied: u64 = 0;
         for step in &self.steps {
             let (keys, args) = (&self.keys[step.keys.clone()], args(step.index));
-            let stand: SmallVec<[ValueSize; 8]> = keys
-                .iter()
-                .map(|key| *sizes.entry((key.db, key.bytes)).or_insert_with(|| size_of(key)))
-                .collect();
-            let after: SmallVec<[ValueSize; 8]> = if step.row.has(flag::COPIES) {
-                let bytes = (step.row.spec.copied_bytes)(&args, &stand);
-                copied = copied.saturating_add(bytes);
-                let item_bytes = stand.iter().map(|size| size.item_bytes).max().unwrap_or(0);
-                let grown =
-                    |size: &ValueSize| ValueSize { bytes: size.bytes.max(bytes), item_bytes };
-                stand.iter().map(grown).collect()
-            } else {
-                let written = step.frame_bytes;
-                let grown = |size: &ValueSize| ValueSize {
-                    bytes: step.row.spec.value_bytes_after(&args, size.bytes, written),
-                    item_bytes: size.item_bytes.max(written),
-                };
-                stand.iter().map(grown).collect()
-            };
-            sizes.extend(keys.iter().map(|key| (key.db, key.bytes)).zip(after));
+            let spec = step.row.spec;
+            let stand: SmallVec<[ValueSize; 8]> =
+                keys.iter().map(|key| *sizes.of(key, size_of)).collect();
+            if !step.row.has(flag::COPIES) {
+                for (key, size) in keys.iter().zip(stand) {
+                    let bytes = spec.value_bytes_after(&args, size.bytes, step.frame_bytes);
+                    let item_bytes = size.item_bytes.max(step.frame_bytes);
+                    sizes.set(key, ValueSize { bytes, item_bytes });
+                }
+                continue;
+            }
+            let bytes = (spec.copied_bytes)(&args, &stand);
+            copied = copied.saturating_add(bytes);
+            if step.row.has(flag::POOLS) {
+                sizes.pool(keys);
+                continue;
+            }
+            let item_bytes = stand.iter().map(|size| size.item_bytes).max().unwrap_or(0);
+            for (key, size) in keys.iter().zip(stand) {
+                sizes.set(key, ValueSize { bytes: size.bytes.max(bytes), item_bytes });
+            }
         }
         copied
+    }
+}
+
+/// How large values may be. Keys between which items move share one size, that of all their values
+/// together, which no further move between them changes.
+#[derive(Default)]
+struct Sizes<'k> {
+    /// The size of a key, by index.
+    of_key: HashMap<(u32, &'k [u8]), usize>,
+    sizes: Vec<ValueSize>,
+}
+
+impl<'k> Sizes<'k> {
+    /// The size of a key, at first of what stands there.
+    fn of(&mut self, key: &Key<'k>, stands: &dyn Fn(&Key<'_>) -> ValueSize) -> &mut ValueSize {
+        let sizes = &mut self.sizes;
+        let index = *self.of_key.entry((key.db, key.bytes)).or_insert_with(|| {
+            sizes.push(stands(key));
+            sizes.len() - 1
+        });
+        &mut sizes[index]
+    }
+
+    /// The key gets a size of its own.
+    fn set(&mut self, key: &Key<'k>, size: ValueSize) {
+        self.of_key.insert((key.db, key.bytes), self.sizes.len());
+        self.sizes.push(size);
+    }
+
+    /// These keys, which have sizes, and all that share theirs have one size from now on.
+    fn pool(&mut self, keys: &[Key<'k>]) {
+        let mut joined: SmallVec<[usize; 4]> =
+            keys.iter().map(|key| self.of_key[&(key.db, key.bytes)]).collect();
+        joined.sort_unstable();
+        joined.dedup();
+        let sum = joined.iter().fold(ValueSize::default(), |sum, &index| ValueSize {
+            bytes: sum.bytes.saturating_add(self.sizes[index].bytes),
+            item_bytes: sum.item_bytes.max(self.sizes[index].item_bytes),
+        });
+        let one = joined[0];
+        self.sizes[one] = sum;
+        if joined.len() > 1 {
+            let shared = self.of_key.values_mut().filter(|index| joined.contains(index));
+            shared.for_each(|index| *index = one);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sizes;
+    use crate::engine::unit::{Key, ValueSize};
+    use crate::types::Position;
+
+    fn size(bytes: u64) -> ValueSize {
+        ValueSize { bytes, item_bytes: bytes }
+    }
+
+    #[test]
+    fn moves_between_keys_do_not_make_them_longer_and_longer() {
+        let key = |bytes| Key { db: 0, position: Position(0), bytes };
+        let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| key(bytes));
+        let stands = |key: &Key<'_>| size(u64::from(key.bytes[0] - b'a') + 1);
+        let mut sizes = Sizes::default();
+        for key in [&a, &b, &c] {
+            sizes.of(key, &stands);
+        }
+        for _ in 0..100 {
+            sizes.pool(&[a, b]);
+            sizes.pool(&[b, a]);
+            sizes.pool(&[a, a]);
+        }
+        let bytes = |sizes: &mut Sizes<'_>| [&a, &b, &c].map(|key| sizes.of(key, &stands).bytes);
+        assert_eq!(bytes(&mut sizes), [3, 3, 3]);
+        sizes.set(&b, size(10));
+        assert_eq!(bytes(&mut sizes), [3, 10, 3]);
+        sizes.pool(&[a, c]);
+        sizes.pool(&[c, b]);
+        assert_eq!(bytes(&mut sizes), [16, 16, 16]);
     }
 }

@@ -131,7 +131,7 @@ impl Collection {
     /// A bound of the encoded bytes of each item. O(1).
     pub fn longest_item_bytes(&self) -> u64 {
         match self {
-            Collection::List(list) => list.memory_bytes(),
+            Collection::List(list) => list.longest_item_bytes(),
             Collection::Set(members) | Collection::Hash(members) => members.longest_item_bytes(),
             Collection::Zset(zset) => zset.longest_item_bytes(),
         }

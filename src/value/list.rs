@@ -31,25 +31,27 @@ const RESPREAD_STEP_MIN: u64 = 1 << 16;
 pub struct List {
     encoding: u8,
     chunks: Chunks<u64, ListChunk>,
+    /// Encoded bytes of the longest element that it has had.
+    longest_item_bytes: usize,
 }
 
 impl List {
     /// An empty list; `encoding` is below 16.
     pub fn new(encoding: u8) -> List {
-        List { chunks: Chunks::default(), encoding }
+        List { chunks: Chunks::default(), encoding, longest_item_bytes: 0 }
     }
 
-    /// A list with the elements of a valid packed one, changed at `lsn`.
+    /// A list with the elements of a valid packed one.
     pub fn from_packed(blob: &[u8]) -> List {
         let mut list = List::new(encoding(blob));
+        list.longest_item_bytes = blob.len();
         if let Some(chunk) = ListChunk::decode(&blob[1..]) {
             list.chunks.insert(MIDDLE, chunk);
         }
         list
     }
 
-    /// A clean list as parts hold it: encoded chunks in the order of their ids with the LSN of
-    /// their last change. None where they are not the chunks of a list.
+    /// A clean list as parts hold it: encoded chunks in the order of their ids. None where they are not the chunks of a list.
     pub fn from_parts(
         encoding: u8,
         generation: u64,
@@ -60,7 +62,15 @@ impl List {
             Some((*id, ListChunk::decode(items_of(bytes)?)?))
         };
         let parts: Option<Vec<_>> = parts.iter().map(decode).collect();
-        Some(List { chunks: Chunks::from_parts(generation, parts?)?, encoding })
+        let parts = parts?;
+        let longest = parts.iter().map(|(_, chunk)| chunk.used_bytes()).max();
+        let chunks = Chunks::from_parts(generation, parts)?;
+        Some(List { chunks, encoding, longest_item_bytes: longest.unwrap_or(0) })
+    }
+
+    /// A bound of the encoded bytes of each element. O(1).
+    pub fn longest_item_bytes(&self) -> u64 {
+        self.longest_item_bytes as u64
     }
 
     /// What `OBJECT ENCODING` is told, below 16.
@@ -107,6 +117,7 @@ impl List {
     /// Puts an element in front of the first or behind the last. Amortised O(log n).
     pub fn push(&mut self, front: bool, element: &[u8]) {
         let bytes = encoded_len(element.len());
+        self.longest_item_bytes = self.longest_item_bytes.max(bytes);
         // One way down the tree: an outermost chunk that turns out to be full is dirty for it, but
         // mostly has been before.
         let full = self.chunks.edit_covering(outermost(front), |key, chunk| {
@@ -156,7 +167,9 @@ impl List {
         };
         let offset = offset as usize;
         let old = encoded_len(chunk.get(offset).map_or(0, <[u8]>::len));
-        let used = chunk.used_bytes() - old + encoded_len(element.len());
+        let bytes = encoded_len(element.len());
+        let used = chunk.used_bytes() - old + bytes;
+        self.longest_item_bytes = self.longest_item_bytes.max(bytes);
         if chunk.len() == 1 || used <= LIST_CHUNK_BYTES_MAX {
             self.chunks.edit_covering(key, |_, chunk| chunk.set(offset, element));
         } else {
@@ -174,6 +187,7 @@ impl List {
             return true;
         }
         let bytes = encoded_len(element.len());
+        self.longest_item_bytes = self.longest_item_bytes.max(bytes);
         while let Some((key, chunk, offset)) = self.chunks.at_rank(index) {
             let (offset, half) = (offset as usize, chunk.len() / 2);
             if chunk.has_room(1, bytes) {

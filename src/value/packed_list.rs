@@ -24,6 +24,11 @@ impl<'a> PackedList<'a> {
         self.iter().count()
     }
 
+    /// Bytes that the elements take, O(1).
+    pub fn bytes(&self) -> usize {
+        self.blob.len() - START
+    }
+
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.blob.len() <= START
@@ -195,6 +200,8 @@ mod tests {
                 prop_assert!(list.iter().eq(model.iter()));
                 prop_assert!(list.iter().rev().eq(model.iter().rev()));
                 prop_assert_eq!((list.len(), list.is_empty()), (model.len(), model.is_empty()));
+                let bytes: usize = model.iter().map(|e| encoded_len(e.len())).sum();
+                prop_assert_eq!(list.bytes(), bytes);
                 prop_assert_eq!(list.get(3), model.get(3).map(|element| &element[..]));
                 let count = Some(model.len() as u64).filter(|&count| count > 0);
                 prop_assert_eq!((validate(&blob), blob[0]), (count, 0x15));

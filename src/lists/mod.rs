@@ -1,0 +1,10 @@
+//! Lists.
+
+pub mod ends;
+pub mod get;
+pub mod moves;
+pub mod places;
+pub mod pop;
+pub mod push;
+pub mod remove;
+pub mod shape;
