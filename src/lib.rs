@@ -49,3 +49,5 @@ pub mod server;
 pub mod session;
 #[cfg(feature = "server")]
 pub mod strings;
+#[cfg(feature = "server")]
+pub mod zsets;

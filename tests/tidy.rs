@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["command"],
     // The families of commands on keys; none knows another.
-    &["generic", "strings"],
+    &["generic", "hashes", "strings", "zsets"],
     &["catalog"],
     &["config"],
     &["session"],

@@ -21,10 +21,18 @@ pub struct MemberScan<'a> {
 }
 
 impl<'a> MemberScan<'a> {
-    /// Reads the arguments behind the key.
-    pub fn parse(args: &Args<'a>, takes_novalues: bool) -> Result<MemberScan<'a>, Failure> {
+    /// Reads the cursor, which is looked at before the key.
+    pub fn cursor(args: &Args<'_>) -> Result<u64, Failure> {
         let cursor = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse().ok());
-        let cursor = cursor.ok_or(Failure::text("ERR invalid cursor"))?;
+        cursor.ok_or(Failure::text("ERR invalid cursor"))
+    }
+
+    /// Reads the arguments behind the cursor, which are looked at when the key is there.
+    pub fn parse(
+        cursor: u64,
+        args: &Args<'a>,
+        takes_novalues: bool,
+    ) -> Result<MemberScan<'a>, Failure> {
         let mut scan =
             MemberScan { cursor, count: COUNT_DEFAULT, pattern: None, without_values: false };
         let mut index = 3;

@@ -6,14 +6,24 @@ use crate::io::random::Random;
 
 use super::spec::Failure;
 
+/// Most places that are picked with repetition: what a client asks for beyond its collection's size
+/// costs memory that only its number bounds.
+const REPEATED_MAX: i64 = 1 << 22;
+
 /// Picks places, uniformly.
 pub struct Pick;
 
 impl Pick {
-    /// Refuses a count that Redis refuses.
+    /// Refuses a count that Redis refuses, or that it would run out of memory for.
     pub fn check(count: i64, with_values: bool) -> Result<(), Failure> {
+        if count == i64::MIN {
+            return Err(Failure::text(
+                "ERR value is out of range, value must between -9223372036854775807 and \
+                 9223372036854775807",
+            ));
+        }
         let most = if with_values { i64::MAX / 2 } else { i64::MAX };
-        if !(-most..=most).contains(&count) {
+        if !(-REPEATED_MAX..=most).contains(&count) {
             return Err(Failure::text("ERR value is out of range"));
         }
         Ok(())
@@ -25,7 +35,7 @@ impl Pick {
     }
 
     /// Places of `len`: up to `count` different ones in ascending order, or, of a negative count,
-    /// that many, which may repeat. A repeated answer is cut at a bound of its own by the caller.
+    /// that many, which may repeat.
     pub fn many(count: i64, len: u64, random: &mut Random) -> Vec<u64> {
         if len == 0 {
             return Vec::new();
@@ -50,5 +60,33 @@ impl Pick {
         };
         places.sort_unstable();
         places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_bounded_by_what_memory_holds() {
+        assert_eq!(Pick::check(i64::MAX, false), Ok(()));
+        assert_eq!(Pick::check(-REPEATED_MAX, true), Ok(()));
+        let refused = Err(Failure::text("ERR value is out of range"));
+        assert_eq!(Pick::check(-REPEATED_MAX - 1, false), refused);
+        assert_eq!(Pick::check(i64::MAX, true), refused);
+        assert!(matches!(Pick::check(i64::MIN, true), Err(Failure::Text(text)) if text.len() > 40));
+    }
+
+    #[test]
+    fn as_many_places_are_picked_as_there_are() {
+        let mut random = Random::new(1);
+        for count in [1, 5, 9, 10, 11, i64::MAX] {
+            let places = Pick::many(count, 10, &mut random);
+            assert_eq!(places.len(), 10.min(count as usize));
+            assert!(places.is_sorted_by(|a, b| a < b) && places.iter().all(|place| *place < 10));
+        }
+        let places = Pick::many(-100, 10, &mut random);
+        assert!(places.len() == 100 && places.iter().all(|place| *place < 10));
+        assert_eq!(Pick::many(-5, 0, &mut random), []);
     }
 }

@@ -1,6 +1,6 @@
 //! What a row of the command table says.
 
-use crate::engine::unit::Unit;
+use crate::engine::unit::{Unit, ValueRef};
 use crate::resp::write::Reply;
 
 use super::args::Args;
@@ -54,7 +54,7 @@ pub mod flag {
     pub const SCANS: u32 = 1 << 21;
     /// Firn: frees space; may use the log's reserve when the disk is full.
     pub const FREES: u32 = 1 << 20;
-    /// Firn: writes a value made of other keys' values; their size bounds its frame.
+    /// Firn: logs values or members that stand in memory; [`super::Copies`] bounds its frame.
     pub const COPIES: u32 = 1 << 22;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
@@ -263,6 +263,19 @@ pub struct Spec {
     /// For a command that may make a value longer than what it logs; see
     /// [`Spec::value_bytes_after`].
     pub length_after: Option<LengthAfter>,
+    /// For a command with [`flag::COPIES`]: what of the values of its keys enters its frame.
+    pub copies: Copies,
+}
+
+/// What of the values of its keys a call logs at most (D6).
+#[derive(Clone, Copy, Debug)]
+pub enum Copies {
+    /// One of them, or a value as long as the longest.
+    Longest,
+    /// All but that of the first key, over which one is written that is made of them.
+    Sum,
+    /// What the arguments choose of them: removals. Bytes beyond those of the request.
+    Chosen(fn(args: &Args<'_>, value: ValueRef<'_>) -> u64),
 }
 
 /// From the arguments of a call and the number of databases to bytes of its frame.
@@ -294,6 +307,7 @@ impl Spec {
         subcommands: &[],
         extra_bytes: None,
         length_after: None,
+        copies: Copies::Longest,
     };
 
     /// A bound of the bytes that the frame of a call has beyond those of its request, on a server
@@ -301,6 +315,22 @@ impl Spec {
     #[inline]
     pub fn extra_frame_bytes(&self, args: &Args<'_>, databases: u32) -> u64 {
         self.extra_bytes.map_or(0, |extra_bytes| extra_bytes(args, databases))
+    }
+
+    /// A bound of what a call with [`flag::COPIES`] logs of the values of its keys, in their order.
+    pub fn copied_bytes<'v>(
+        &self,
+        args: &Args<'_>,
+        values: impl Iterator<Item = Option<ValueRef<'v>>>,
+    ) -> u64 {
+        let bytes = |value: Option<ValueRef<'_>>| value.map_or(0, |value| value.bytes());
+        match self.copies {
+            Copies::Longest => values.map(bytes).max().unwrap_or(0),
+            Copies::Sum => values.skip(1).map(bytes).fold(0, u64::saturating_add),
+            Copies::Chosen(chosen) => {
+                values.flatten().map(|value| chosen(args, value)).max().unwrap_or(0)
+            }
+        }
     }
 
     /// A bound of the length of a value after a call that does not copy other values, when it had

@@ -14,7 +14,7 @@ use crate::types::{KeyspaceId, Lsn, Position};
 use super::core::Core;
 use super::shard::Shard;
 use super::throttle::Pace;
-use super::unit::{Key, Unit};
+use super::unit::{Key, Unit, ValueRef};
 
 /// What a unit is about to do.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +41,12 @@ impl Intent {
     }
 }
 
-/// Bytes of values that a unit may copy into its frame (COPY, RENAME, BITOP), given the length of
-/// the value that stands at each of its keys when it begins (D6).
-pub type CopiedBytes<'c> = &'c dyn Fn(&dyn Fn(&Key<'_>) -> u64) -> u64;
+/// Bytes of values that a unit may copy into its frame (COPY, RENAME, BITOP), given the value that
+/// stands at each of its keys when it begins (D6).
+pub type CopiedBytes<'c> = &'c dyn for<'v> Fn(Standing<'_, 'v>) -> u64;
+
+/// The value of a key, live or past its deadline.
+pub type Standing<'s, 'v> = &'s dyn Fn(&Key<'_>) -> Option<ValueRef<'v>>;
 
 /// What came of the attempt.
 pub enum Begin<'e> {
@@ -148,7 +151,7 @@ impl Core {
                 return Begin::Cold(fetch);
             }
             if let Some(copied) = copied {
-                let needed = copied(&|key| self.value_bytes(key, &guards));
+                let needed = copied(&|key| self.value(key, &guards));
                 if needed > value_bytes {
                     // Room is reserved before the locks are taken, so both are taken anew.
                     value_bytes = needed;
@@ -169,13 +172,12 @@ impl Core {
         (!cold.is_empty()).then_some(ColdFetch { keys: cold })
     }
 
-    /// A bound of what a record of the value of a key takes, whose shard is locked, in bytes.
-    fn value_bytes(&self, key: &Key<'_>, guards: &Guards<'_>) -> u64 {
+    /// The value of a key whose shard is locked.
+    fn value<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> Option<ValueRef<'g>> {
         let shard = self.locked(key, guards);
         let keyspace = shard.databases.keyspace(key.db);
         let entry = shard.partition.find(keyspace, key.position, key.bytes);
-        let value = entry.and_then(|entry| entry.value());
-        value.map_or(0, |value| value.bytes())
+        entry.and_then(|entry| entry.value())
     }
 
     /// The shard of a key among those that are locked.

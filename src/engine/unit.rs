@@ -222,6 +222,15 @@ impl<'e> Unit<'e> {
         self.look(key, Look { is_access: false, is_lookup: false })
     }
 
+    /// The live key that the unit has looked at already: no trace in any figure, and the values of
+    /// several keys at a time. A key past its deadline is not there.
+    pub fn seen(&self, key: &Key<'_>) -> Option<View<'_>> {
+        let partition = &self.guards[self.guard_of(key.position)].1.partition;
+        let entry = partition.find(self.keyspace(key), key.position, key.bytes)?;
+        let is_over = entry.expire_at_ms().is_some_and(|at| at <= self.now_ms);
+        (!entry.is_tombstone() && !is_over).then(|| view(&entry, self.now_ms))
+    }
+
     /// Marks an access of a key, which is a lookup too; whether it is live.
     pub fn touch(&mut self, key: &Key<'_>) -> bool {
         self.get(key).is_some()
@@ -406,6 +415,16 @@ impl<'e> Unit<'e> {
                 }
             }
         }
+    }
+
+    /// The key now holds the collection that this change of an empty one makes, without a deadline,
+    /// whatever it held. The collection is not empty.
+    pub fn put_items(&mut self, key: &Key<'_>, shape: u8, edit: Edit<'_>) {
+        let before = self.before_write(key);
+        let (keyspace, key_bytes, counts) =
+            (self.keyspace(key), key.bytes, before.counts_of_put(None));
+        let record = Record::Edit { keyspace, key: key_bytes, creates: true, shape, edit, counts };
+        self.write(key.position, &record, !before.in_memory, None);
     }
 
     /// Changes a collection, which afterwards has this kind and encoding; a key that is not live

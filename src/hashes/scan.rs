@@ -66,28 +66,32 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn hscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let scan = MemberScan::parse(call.args, true)?;
+    let cursor = MemberScan::cursor(call.args)?;
     let key = call.unit.key(call.db, call.args.get(1));
-    let hash = read_hash(call.unit, &key)?;
     let mut found: Vec<Item<'_>> = Vec::new();
-    let next = match hash.map(|hash| (hash, hash.members())) {
-        None => 0,
-        Some((hash, MembersRef::Packed(_))) => {
-            found.extend(hash.iter().filter(|item| scan.accepts(item.member)));
-            0
-        }
-        Some((hash, MembersRef::Large(members))) => scan.page(members, |item| {
-            if hash.is_live(&item) {
-                found.push(item);
+    let (mut next, mut without_values) = (0, false);
+    if let Some(hash) = read_hash(call.unit, &key)? {
+        let scan = MemberScan::parse(cursor, call.args, true)?;
+        without_values = scan.without_values;
+        match hash.members() {
+            MembersRef::Packed(_) => {
+                found.extend(hash.iter().filter(|item| scan.accepts(item.member)));
             }
-        }),
-    };
+            MembersRef::Large(members) => {
+                next = scan.page(members, |item| {
+                    if hash.is_live(&item) {
+                        found.push(item);
+                    }
+                });
+            }
+        }
+    }
     call.reply.array(2);
     call.reply.bulk_integer(next as i64);
-    call.reply.array(found.len() * if scan.without_values { 1 } else { 2 });
+    call.reply.array(found.len() * if without_values { 1 } else { 2 });
     for item in found {
         call.reply.bulk(item.member);
-        if !scan.without_values {
+        if !without_values {
             call.reply.bulk(item.payload);
         }
     }
@@ -97,6 +101,9 @@ fn hscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 fn hrandfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let args = call.args;
     let count = (args.len() > 2).then(|| integer(args.get(2))).transpose()?;
+    if let Some(count) = count {
+        Pick::check(count, false)?;
+    }
     let with_values = args.len() > 3;
     if args.len() > 4 || (with_values && !args.is(3, "WITHVALUES")) {
         return Err(Failure::Syntax);

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use crate::limits::PACKED_ITEMS_MAX;
 use crate::types::{Lsn, ValueKind};
 use crate::value::collection::Collection;
 use crate::value::packed;
+use crate::value::score;
 use crate::value::string::{PagedString, StringHandle, StringRef};
 use crate::value::view::{self, AnyItem};
 
@@ -81,12 +83,18 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// A bound of the bytes that a record of the whole value has beyond its head.
+    /// A bound of the bytes that a record of the whole value has beyond its head, and a record of a
+    /// sorted set with these members and any scores.
     pub fn bytes(&self) -> u64 {
         match self {
             ValueRef::String(string) => string.len(),
-            ValueRef::Packed(blob) => blob.len() as u64,
-            ValueRef::Collection(collection) => collection.memory_bytes(),
+            ValueRef::Packed(blob) => {
+                (blob.len() + PACKED_ITEMS_MAX * score::SCORE_BYTES_MAX) as u64
+            }
+            ValueRef::Collection(collection) => {
+                let scores = collection.len() * score::SCORE_BYTES_MAX as u64;
+                collection.memory_bytes() + scores
+            }
         }
     }
 }

@@ -218,9 +218,8 @@ impl<'d> Dispatcher<'d> {
                 let mut keys = SmallVec::new();
                 self.collect_keys(row, args, session.db, &mut keys);
                 if row.has(flag::COPIES) {
-                    // One value is written: one of the keys', or as long as the longest of them.
                     return engine.begin_copying(&keys, false, intent, &|stands| {
-                        keys.iter().map(stands).max().unwrap_or(0)
+                        row.spec.copied_bytes(args, keys.iter().map(stands))
                     });
                 }
                 engine.begin(&keys, intent)

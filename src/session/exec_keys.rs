@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use crate::command::args::Args;
-use crate::command::spec::flag;
+use crate::command::spec::{Copies, flag};
+use crate::engine::Standing;
 use crate::engine::unit::Key;
 use crate::resp::parse::parse_integer;
 
@@ -97,30 +98,40 @@ impl<'k> ExecKeys<'k> {
         self.steps.iter().any(|step| step.row.has(flag::COPIES))
     }
 
-    /// A bound of the values that are copied, when each key has a value of the length that
-    /// `stands` tells: every value is followed from command to command.
+    /// A bound of the values that are copied, when each key has the value that `stands`
+    /// tells: the length of every value is followed from command to command.
     pub fn copied_bytes<'a>(
         &self,
         args: impl Fn(usize) -> Args<'a>,
-        stands: &dyn Fn(&Key<'_>) -> u64,
+        stands: Standing<'_, '_>,
     ) -> u64 {
         let mut lengths: HashMap<(u32, &[u8]), u64> = HashMap::new();
         let mut copied: u64 = 0;
         for step in &self.steps {
             let keys = &self.keys[step.keys.clone()];
-            let mut longest = 0;
-            for key in keys {
-                let len = lengths.entry((key.db, key.bytes)).or_insert_with(|| stands(key));
+            let (mut longest, mut sum) = (0, 0u64);
+            for (number, key) in keys.iter().enumerate() {
+                let len = lengths.entry((key.db, key.bytes)).or_insert_with(|| {
+                    let value = stands(key);
+                    value.map_or(0, |value| value.bytes())
+                });
                 if !step.row.has(flag::COPIES) {
                     let args = args(step.index);
                     *len = step.row.spec.value_bytes_after(&args, *len, step.frame_bytes);
                 }
                 longest = longest.max(*len);
+                sum = sum.saturating_add(if number == 0 { 0 } else { *len });
             }
             if step.row.has(flag::COPIES) {
-                copied = copied.saturating_add(longest);
-                for key in keys {
-                    lengths.insert((key.db, key.bytes), longest);
+                let (bytes, written) = match step.row.spec.copies {
+                    Copies::Longest => (longest, keys),
+                    Copies::Sum => (sum, &keys[..keys.len().min(1)]),
+                    // What it removes is no longer than the value that it leaves shorter.
+                    Copies::Chosen(_) => (longest, &keys[..0]),
+                };
+                copied = copied.saturating_add(bytes);
+                for key in written {
+                    lengths.insert((key.db, key.bytes), bytes);
                 }
             }
         }

@@ -1,0 +1,141 @@
+//! Commands that walk sorted sets or pick from them: ZSCAN, ZRANDMEMBER.
+
+use crate::command::collection::{encoding_of, zset_of};
+use crate::command::double;
+use crate::command::encodings::zset;
+use crate::command::member_scan::MemberScan;
+use crate::command::number::integer;
+use crate::command::pick::Pick;
+use crate::command::row::{block, first_key, key_arg, word};
+use crate::command::spec::key_flag::{ACCESS, RO};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::value::score::{self, Scored};
+use crate::value::view::ZsetRef;
+
+use super::value::{read_zset, reply_scored};
+
+/// What the rows of this file have in common.
+const ROW: Spec = Spec {
+    flags: flag::READONLY,
+    keys: &[first_key(RO | ACCESS)],
+    group: Group::SortedSet,
+    tips: &["nondeterministic_output"],
+    ..Spec::EMPTY
+};
+
+/// The rows of this file.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        spec: Spec {
+            name: "zscan",
+            arity: -3,
+            since: "2.8.0",
+            complexity: "O(1) for each call, O(N) for a whole scan of N members.",
+            summary: "Walks the members of a sorted set page by page.",
+            args: &[
+                key_arg(),
+                Arg::new("cursor", ArgKind::Integer),
+                Arg::new("pattern", ArgKind::Pattern).behind("MATCH").optional(),
+                Arg::new("count", ArgKind::Integer).behind("COUNT").optional(),
+            ],
+            ..ROW
+        },
+        run: zscan,
+    },
+    Command {
+        spec: Spec {
+            name: "zrandmember",
+            arity: -2,
+            since: "6.2.0",
+            complexity: "O(N) for N members that are told.",
+            summary: "Tells members that are picked at random.",
+            args: &[
+                key_arg(),
+                block(
+                    "options",
+                    &[
+                        Arg::new("count", ArgKind::Integer),
+                        word("withscores", "WITHSCORES").optional(),
+                    ],
+                )
+                .optional(),
+            ],
+            ..ROW
+        },
+        run: zrandmember,
+    },
+];
+
+fn zscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+    let cursor = MemberScan::cursor(call.args)?;
+    let key = call.unit.key(call.db, call.args.get(1));
+    let mut found: Vec<Scored<'_>> = Vec::new();
+    let (mut next, mut text_of): (u64, fn(f64) -> String) = (0, double::text);
+    if let Some(view) = call.unit.get(&key) {
+        let members = zset_of(&view)?;
+        let scan = MemberScan::parse(cursor, call.args, false)?;
+        if encoding_of(view.value) == zset::SKIPLIST {
+            text_of = double::seventeen_digits;
+        }
+        match members {
+            ZsetRef::Packed(_) => {
+                let all = members.iter_from_rank(0, false);
+                found.extend(all.filter(|(_, member)| scan.accepts(member)));
+            }
+            ZsetRef::Large(zset) => {
+                next = scan.page(zset.members(), |item| {
+                    found.push((score::decode(item.payload).unwrap_or_default(), item.member));
+                });
+            }
+        }
+    }
+    call.reply.array(2);
+    call.reply.bulk_integer(next as i64);
+    call.reply.array(2 * found.len());
+    for (score, member) in found {
+        call.reply.bulk(member);
+        call.reply.bulk(text_of(score).as_bytes());
+    }
+    Ok(())
+}
+
+/// The member in a place of no particular order, in constant or logarithmic time.
+fn member_at<'a>(zset: &ZsetRef<'a>, place: u64) -> Option<Scored<'a>> {
+    match zset {
+        ZsetRef::Packed(_) => zset.iter_from_rank(place, false).next(),
+        ZsetRef::Large(zset) => {
+            let item = zset.members().at_rank(place)?;
+            Some((score::decode(item.payload).unwrap_or_default(), item.member))
+        }
+    }
+}
+
+fn zrandmember(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+    let args = call.args;
+    let key = call.unit.key(call.db, args.get(1));
+    let mut random = call.unit.random();
+    if args.len() == 2 {
+        let zset = read_zset(call.unit, &key)?;
+        match zset.and_then(|zset| member_at(&zset, Pick::one(zset.len(), &mut random))) {
+            Some((_, member)) => call.reply.bulk(member),
+            None => call.reply.null(),
+        }
+        return Ok(());
+    }
+    let count = integer(args.get(2))?;
+    Pick::check(count, false)?;
+    let with_scores = args.len() > 3;
+    if args.len() > 4 || (with_scores && !args.is(3, "WITHSCORES")) {
+        return Err(Failure::Syntax);
+    }
+    Pick::check(count, with_scores)?;
+    let Some(zset) = read_zset(call.unit, &key)? else {
+        call.reply.array(0);
+        return Ok(());
+    };
+    let places = Pick::many(count, zset.len(), &mut random);
+    let found: Vec<Scored<'_>> =
+        places.into_iter().filter_map(|place| member_at(&zset, place)).collect();
+    reply_scored(call.reply, found.len(), found.into_iter(), with_scores);
+    Ok(())
+}
