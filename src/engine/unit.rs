@@ -222,8 +222,7 @@ impl<'e> Unit<'e> {
         self.look(key, Look { is_access: false, is_lookup: false })
     }
 
-    /// The live key that the unit has looked at already: no trace in any figure, and the values of
-    /// several keys at a time. A key past its deadline is not there.
+    /// The live key that the unit has looked at already, beside others that it looks at.
     pub fn seen(&self, key: &Key<'_>) -> Option<View<'_>> {
         let partition = &self.guards[self.guard_of(key.position)].1.partition;
         let entry = partition.find(self.keyspace(key), key.position, key.bytes)?;
@@ -421,9 +420,8 @@ impl<'e> Unit<'e> {
     /// whatever it held. The collection is not empty.
     pub fn put_items(&mut self, key: &Key<'_>, shape: u8, edit: Edit<'_>) {
         let before = self.before_write(key);
-        let (keyspace, key_bytes, counts) =
-            (self.keyspace(key), key.bytes, before.counts_of_put(None));
-        let record = Record::Edit { keyspace, key: key_bytes, creates: true, shape, edit, counts };
+        let (keyspace, counts) = (self.keyspace(key), before.counts_of_put(None));
+        let record = Record::Edit { keyspace, key: key.bytes, creates: true, shape, edit, counts };
         self.write(key.position, &record, !before.in_memory, None);
     }
 

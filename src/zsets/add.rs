@@ -232,3 +232,101 @@ fn set_scores(call: &mut Call<'_, '_, '_>, options: Options, first: usize) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn scores_are_set_under_conditions() {
+        let unit = &mut unit();
+        assert_eq!(run(unit, &["ZADD", "z", "1", "a", "2", "b"]), ":2");
+        assert_eq!(run(unit, &["ZADD", "z", "CH", "1", "a", "5", "b", "3", "c"]), ":2");
+        assert_eq!(run(unit, &["ZADD", "z", "NX", "9", "a", "9", "d"]), ":1");
+        assert_eq!(run(unit, &["ZADD", "z", "XX", "CH", "9", "a", "9", "e"]), ":1");
+        assert_eq!(run(unit, &["ZADD", "z", "gt", "ch", "8", "a", "10", "d"]), ":1");
+        assert_eq!(run(unit, &["ZADD", "z", "LT", "CH", "8", "a", "11", "d"]), ":1");
+        assert_eq!(
+            run(unit, &["ZMSCORE", "z", "a", "b", "c", "d", "e"]),
+            "*5 $1 8 $1 5 $1 3 $2 10 $-1"
+        );
+        assert_eq!(run(unit, &["ZADD", "none", "XX", "1", "a"]), ":0");
+        assert_eq!(run(unit, &["EXISTS", "none"]), ":0");
+    }
+
+    #[test]
+    fn a_member_that_comes_again_builds_on_what_came_before() {
+        let unit = &mut unit();
+        assert_eq!(run(unit, &["ZADD", "z", "CH", "1", "a", "2", "a", "2", "a"]), ":2");
+        assert_eq!(run(unit, &["ZADD", "z", "GT", "CH", "5", "a", "3", "a", "6", "a"]), ":2");
+        assert_eq!(run(unit, &["ZSCORE", "z", "a"]), "$1 6");
+        assert_eq!(run(unit, &["ZADD", "y", "NX", "1", "a", "2", "a"]), ":1");
+        assert_eq!(run(unit, &["ZSCORE", "y", "a"]), "$1 1");
+    }
+
+    #[test]
+    fn increments_tell_the_score_or_that_nothing_happened() {
+        let unit = &mut unit();
+        assert_eq!(run(unit, &["ZINCRBY", "z", "1.5", "a"]), "$3 1.5");
+        assert_eq!(run(unit, &["ZADD", "z", "INCR", "-1.5", "a"]), "$1 0");
+        assert_eq!(run(unit, &["ZADD", "z", "XX", "INCR", "1", "b"]), "$-1");
+        assert_eq!(run(unit, &["ZADD", "z", "GT", "INCR", "-1", "a"]), "$-1");
+        assert_eq!(run(unit, &["ZADD", "z", "INCR", "inf", "a"]), "$3 inf");
+        let error = "-ERR resulting score is not a number (NaN)";
+        assert_eq!(run(unit, &["ZINCRBY", "z", "-inf", "a"]), error);
+        assert_eq!(run(unit, &["ZSCORE", "z", "a"]), "$3 inf");
+    }
+
+    #[test]
+    fn a_listpack_has_no_negative_zero() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "small", "-0.0", "a"]);
+        assert_eq!(run(unit, &["ZSCORE", "small", "a"]), "$1 0");
+        let long = "l".repeat(65);
+        run(unit, &["ZADD", "large", "1", &long, "-0.0", "a"]);
+        assert_eq!(run(unit, &["ZSCORE", "large", "a"]), "$2 -0");
+        assert_eq!(run(unit, &["ZADD", "large", "CH", "0", "a"]), ":0");
+        assert_eq!(run(unit, &["ZSCORE", "large", "a"]), "$2 -0");
+    }
+
+    #[test]
+    fn the_encoding_grows_with_members_and_their_length() {
+        let unit = &mut unit();
+        let mut command = vec!["ZADD".to_owned(), "z".to_owned()];
+        for number in 0..128 {
+            command.extend([number.to_string(), format!("m{number}")]);
+        }
+        run(unit, &command);
+        assert_eq!(run(unit, &["OBJECT", "ENCODING", "z"]), "$8 listpack");
+        run(unit, &["ZADD", "z", "1", "one more"]);
+        assert_eq!(run(unit, &["OBJECT", "ENCODING", "z"]), "$8 skiplist");
+        run(unit, &["ZREM", "z", "one more"]);
+        assert_eq!(run(unit, &["OBJECT", "ENCODING", "z"]), "$8 skiplist");
+        command[1] = "repeated".to_owned();
+        command.extend(["1", "m0"].map(str::to_owned));
+        run(unit, &command);
+        assert_eq!(run(unit, &["OBJECT", "ENCODING", "repeated"]), "$8 skiplist");
+    }
+
+    #[test]
+    fn bad_requests_change_nothing() {
+        let unit = &mut unit();
+        run(unit, &["SET", "s", "x"]);
+        for (options, error) in [
+            (&["NX", "XX", "1", "a"][..], "-ERR XX and NX options at the same time"),
+            (&["GT", "LT", "1", "a"], "-ERR GT, LT, and/or NX options at the same time"),
+            (&["NX", "GT", "1", "a"], "-ERR GT, LT, and/or NX options at the same time"),
+            (&["INCR", "1", "a", "2", "b"], "-ERR INCR option supports a single"),
+            (&["1", "a", "2"], "-ERR syntax error"),
+            (&["NX", "CH"], "-ERR syntax error"),
+            (&["1", "a", "x", "b"], "-ERR value is not a valid float"),
+            (&["nan", "a"], "-ERR value is not a valid float"),
+        ] {
+            let command = [&["ZADD", "z"], options].concat();
+            let reply = run(unit, &command);
+            assert!(reply.starts_with(error), "{command:?}: {reply}");
+        }
+        assert_eq!(run(unit, &["EXISTS", "z"]), ":0");
+        assert!(run(unit, &["ZADD", "s", "1", "a"]).starts_with("-WRONGTYPE"));
+    }
+}

@@ -263,3 +263,100 @@ fn combine(
     call.reply.integer(len as i64);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::collection::NewItems;
+    use crate::command::testing::{run, unit};
+    use crate::types::ValueKind;
+    use crate::value::item::Item;
+
+    #[test]
+    fn outcomes_carry_weighed_and_joined_scores() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "a", "1", "x", "2", "y"]);
+        run(unit, &["ZADD", "b", "10", "y", "20", "z"]);
+        for (command, reply) in [
+            ("ZUNION 2 a b WITHSCORES", "*6 $1 x $1 1 $1 y $2 12 $1 z $2 20"),
+            ("ZUNION 2 a b WEIGHTS 2 -1 WITHSCORES", "*6 $1 z $3 -20 $1 y $2 -6 $1 x $1 2"),
+            ("ZINTER 2 a b AGGREGATE MIN WITHSCORES", "*2 $1 y $1 2"),
+            ("ZINTER 2 a b WITHSCORES AGGREGATE max", "*2 $1 y $2 10"),
+            ("ZDIFF 2 a b WITHSCORES", "*2 $1 x $1 1"),
+            ("ZDIFF 2 a a", "*0"),
+            ("ZUNION 2 a a WITHSCORES", "*4 $1 x $1 2 $1 y $1 4"),
+            ("ZINTERCARD 2 a b", ":1"),
+            ("ZINTERCARD 2 a a LIMIT 1", ":1"),
+            ("ZINTERCARD 2 a none", ":0"),
+            ("ZINTER 2 a none", "*0"),
+        ] {
+            assert_eq!(run(unit, &command.split(' ').collect::<Vec<_>>()), reply, "{command}");
+        }
+    }
+
+    #[test]
+    fn members_of_a_set_have_the_score_one() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "a", "5", "x", "2", "y"]);
+        let mut members = NewItems::default();
+        members.push(Item::new(b"x", b""));
+        members.push(Item::new(b"z", b""));
+        let key = unit.key(0, b"s");
+        unit.put_items(&key, ValueKind::Set.shape(1), members.edit());
+        let reply = run(unit, &["ZUNION", "2", "a", "s", "WEIGHTS", "1", "3", "WITHSCORES"]);
+        assert_eq!(reply, "*6 $1 y $1 2 $1 z $1 3 $1 x $1 8");
+        assert_eq!(run(unit, &["ZINTER", "2", "s", "a", "WITHSCORES"]), "*2 $1 x $1 6");
+        assert_eq!(run(unit, &["ZDIFF", "2", "s", "a", "WITHSCORES"]), "*2 $1 z $1 1");
+        assert!(run(unit, &["ZRANGE", "s", "0", "-1"]).starts_with("-WRONGTYPE"));
+    }
+
+    #[test]
+    fn what_is_no_number_counts_as_zero() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "a", "inf", "x", "0", "y"]);
+        run(unit, &["ZADD", "b", "-inf", "x"]);
+        let reply = run(unit, &["ZUNION", "2", "a", "b", "WITHSCORES"]);
+        assert_eq!(reply, "*4 $1 x $1 0 $1 y $1 0");
+        let reply = run(unit, &["ZUNION", "1", "a", "WEIGHTS", "0", "WITHSCORES"]);
+        assert_eq!(reply, "*4 $1 x $1 0 $1 y $1 0");
+    }
+
+    #[test]
+    fn an_outcome_is_kept_or_deletes_the_destination() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "a", "1", "x", "2", "y"]);
+        run(unit, &["SET", "d", "old", "EX", "100"]);
+        assert_eq!(run(unit, &["ZUNIONSTORE", "d", "2", "a", "none", "WEIGHTS", "3", "1"]), ":2");
+        let reply = run(unit, &["ZRANGE", "d", "0", "-1", "WITHSCORES"]);
+        assert_eq!(reply, "*4 $1 x $1 3 $1 y $1 6");
+        assert_eq!(run(unit, &["TTL", "d"]), ":-1");
+        assert_eq!(run(unit, &["ZINTERSTORE", "d", "2", "d", "a"]), ":2");
+        assert_eq!(run(unit, &["ZSCORE", "d", "y"]), "$1 8");
+        assert_eq!(run(unit, &["ZDIFFSTORE", "d", "2", "d", "a"]), ":0");
+        assert_eq!(run(unit, &["EXISTS", "d"]), ":0");
+    }
+
+    #[test]
+    fn keys_are_looked_at_before_options() {
+        let unit = &mut unit();
+        run(unit, &["SET", "s", "x"]);
+        for (command, error) in [
+            ("ZUNION 0 a", "-ERR at least 1 input key is needed for 'zunion' command"),
+            ("ZDIFFSTORE d 0 a", "-ERR at least 1 input key is needed for 'zdiffstore' command"),
+            ("ZUNION x a", "-ERR value is not an integer or out of range"),
+            ("ZUNION 2 a", "-ERR syntax error"),
+            ("ZUNION 9223372036854775807 a", "-ERR syntax error"),
+            ("ZUNION 1 s NOPE", "-WRONGTYPE"),
+            ("ZUNION 1 a NOPE", "-ERR syntax error"),
+            ("ZUNION 2 a b WEIGHTS 1", "-ERR syntax error"),
+            ("ZUNION 1 a WEIGHTS x", "-ERR weight value is not a float"),
+            ("ZUNION 1 a AGGREGATE AVG", "-ERR syntax error"),
+            ("ZDIFF 1 a WEIGHTS 1", "-ERR syntax error"),
+            ("ZUNIONSTORE d 1 a WITHSCORES", "-ERR syntax error"),
+            ("ZINTERCARD 1 a LIMIT -1", "-ERR LIMIT can't be negative"),
+            ("ZINTERCARD 1 a WITHSCORES", "-ERR syntax error"),
+        ] {
+            let reply = run(unit, &command.split(' ').collect::<Vec<_>>());
+            assert!(reply.starts_with(error), "{command}: {reply}");
+        }
+    }
+}

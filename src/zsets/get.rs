@@ -187,3 +187,60 @@ fn rank(call: &mut Call<'_, '_, '_>, name: &str, reverse: bool) -> Result<(), Fa
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn scores_and_ranks_are_those_of_the_members() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "2", "c"]);
+        assert_eq!(run(unit, &["ZSCORE", "z", "b"]), "$1 2");
+        assert_eq!(run(unit, &["ZSCORE", "z", "x"]), "$-1");
+        assert_eq!(run(unit, &["ZMSCORE", "none", "a", "b"]), "*2 $-1 $-1");
+        assert_eq!(run(unit, &["ZCARD", "z"]), ":3");
+        assert_eq!(run(unit, &["ZCARD", "none"]), ":0");
+        assert_eq!(run(unit, &["ZRANK", "z", "c"]), ":2");
+        assert_eq!(run(unit, &["ZREVRANK", "z", "c", "WITHSCORE"]), "*2 :0 $1 2");
+        assert_eq!(run(unit, &["ZRANK", "z", "x"]), "$-1");
+        assert_eq!(run(unit, &["ZRANK", "none", "x", "withscore"]), "*-1");
+        assert_eq!(run(unit, &["ZRANK", "z", "a", "WITHSCORES"]), "-ERR syntax error");
+        let error = "-ERR wrong number of arguments for 'zrevrank' command";
+        assert_eq!(run(unit, &["ZREVRANK", "z", "a", "WITHSCORE", "x"]), error);
+    }
+
+    #[test]
+    fn ranges_are_counted_with_and_without_their_ends() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "3", "c"]);
+        for (min, max, count) in [
+            ("1", "3", 3),
+            ("(1", "3", 2),
+            ("1", "(3", 2),
+            ("(1", "(2", 0),
+            ("-inf", "+inf", 3),
+            ("3", "1", 0),
+        ] {
+            assert_eq!(run(unit, &["ZCOUNT", "z", min, max]), format!(":{count}"), "{min} {max}");
+        }
+        let error = "-ERR min or max is not a float";
+        assert_eq!(run(unit, &["ZCOUNT", "none", "1", "x"]), error);
+        run(unit, &["ZADD", "y", "0", "a", "0", "b", "0", "c"]);
+        for (min, max, count) in [
+            ("-", "+", 3),
+            ("[a", "(c", 2),
+            ("(a", "[c", 2),
+            ("(b", "(b", 0),
+            ("+", "-", 0),
+            ("[bb", "+", 1),
+        ] {
+            let reply = run(unit, &["ZLEXCOUNT", "y", min, max]);
+            assert_eq!(reply, format!(":{count}"), "{min} {max}");
+        }
+        let error = "-ERR min or max not valid string range item";
+        assert_eq!(run(unit, &["ZLEXCOUNT", "y", "a", "+"]), error);
+        run(unit, &["SET", "s", "x"]);
+        assert!(run(unit, &["ZCOUNT", "s", "1", "2"]).starts_with("-WRONGTYPE"));
+    }
+}

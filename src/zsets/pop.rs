@@ -203,3 +203,48 @@ fn zmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     call.reply.null_array();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn members_are_taken_off_either_end() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "3", "c", "4", "d"]);
+        assert_eq!(run(unit, &["ZPOPMIN", "z"]), "*2 $1 a $1 1");
+        assert_eq!(run(unit, &["ZPOPMAX", "z", "2"]), "*4 $1 d $1 4 $1 c $1 3");
+        assert_eq!(run(unit, &["ZPOPMIN", "z", "0"]), "*0");
+        assert_eq!(run(unit, &["ZPOPMIN", "z", "9223372036854775807"]), "*2 $1 b $1 2");
+        assert_eq!(run(unit, &["EXISTS", "z"]), ":0");
+        assert_eq!(run(unit, &["ZPOPMIN", "z"]), "*0");
+        let error = "-ERR value is out of range, must be positive";
+        assert_eq!(run(unit, &["ZPOPMIN", "z", "-1"]), error);
+        assert_eq!(run(unit, &["ZPOPMIN", "z", "1", "2"]), "-ERR syntax error");
+    }
+
+    #[test]
+    fn the_first_sorted_set_that_is_there_is_popped() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "3", "c"]);
+        run(unit, &["SET", "s", "x"]);
+        let reply = run(unit, &["ZMPOP", "2", "none", "z", "MAX", "COUNT", "2"]);
+        assert_eq!(reply, "*2 $1 z *2 *2 $1 c $1 3 *2 $1 b $1 2");
+        assert_eq!(run(unit, &["ZMPOP", "2", "z", "s", "min"]), "*2 $1 z *1 *2 $1 a $1 1");
+        assert_eq!(run(unit, &["ZMPOP", "1", "z", "MIN"]), "*-1");
+        assert!(run(unit, &["ZMPOP", "2", "z", "s", "MIN"]).starts_with("-WRONGTYPE"));
+        for (arguments, error) in [
+            (&["0", "z", "MIN"][..], "-ERR numkeys should be greater than 0"),
+            (&["x", "z", "MIN"], "-ERR numkeys should be greater than 0"),
+            (&["2", "z", "MIN"], "-ERR syntax error"),
+            (&["9223372036854775807", "z", "MIN"], "-ERR syntax error"),
+            (&["1", "z", "MID"], "-ERR syntax error"),
+            (&["1", "z", "MIN", "COUNT"], "-ERR syntax error"),
+            (&["1", "z", "MIN", "COUNT", "0"], "-ERR count should be greater than 0"),
+            (&["1", "z", "MIN", "COUNT", "1", "COUNT", "1"], "-ERR syntax error"),
+        ] {
+            let command = [&["ZMPOP"], arguments].concat();
+            assert_eq!(run(unit, &command), error, "{command:?}");
+        }
+    }
+}

@@ -286,3 +286,75 @@ fn zrangestore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     call.reply.integer(count as i64);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn ranges_are_told_from_either_end() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "3", "c"]);
+        for (command, reply) in [
+            ("ZRANGE z 0 1", "*2 $1 a $1 b"),
+            ("ZRANGE z 0 0 REV WITHSCORES", "*2 $1 c $1 3"),
+            ("ZREVRANGE z 1 5", "*2 $1 b $1 a"),
+            ("ZRANGE z (1 +inf BYSCORE", "*2 $1 b $1 c"),
+            ("ZRANGE z 3 (1 BYSCORE REV LIMIT 1 5", "*1 $1 b"),
+            ("ZRANGEBYSCORE z 1 3 LIMIT 1 1", "*1 $1 b"),
+            ("ZRANGEBYSCORE z 1 3 LIMIT 5 -1", "*0"),
+            ("ZRANGEBYSCORE z 1 3 LIMIT -1 5", "*0"),
+            ("ZRANGEBYSCORE z 1 3 LIMIT 0 0", "*0"),
+            ("ZREVRANGEBYSCORE z 3 2 LIMIT 0 -7 WITHSCORES", "*4 $1 c $1 3 $1 b $1 2"),
+            ("ZRANGE none 0 -1", "*0"),
+            ("ZRANGE z 5 9", "*0"),
+        ] {
+            assert_eq!(run(unit, &command.split(' ').collect::<Vec<_>>()), reply, "{command}");
+        }
+        run(unit, &["ZADD", "y", "0", "a", "0", "b", "0", "c"]);
+        for (command, reply) in [
+            ("ZRANGEBYLEX y [b +", "*2 $1 b $1 c"),
+            ("ZREVRANGEBYLEX y (c -", "*2 $1 b $1 a"),
+            ("ZRANGE y + [a BYLEX REV LIMIT 1 1", "*1 $1 b"),
+        ] {
+            assert_eq!(run(unit, &command.split(' ').collect::<Vec<_>>()), reply, "{command}");
+        }
+    }
+
+    #[test]
+    fn options_that_contradict_are_refused() {
+        let unit = &mut unit();
+        run(unit, &["SET", "s", "x"]);
+        for (command, error) in [
+            ("ZRANGE s 0 1 LIMIT 0 1", "-ERR syntax error, LIMIT is only supported in combination"),
+            ("ZRANGE s - + BYLEX WITHSCORES", "-ERR syntax error, WITHSCORES not supported"),
+            ("ZRANGE s 0 1 BYSCORE BYLEX", "-ERR syntax error"),
+            ("ZRANGE s 0 1 REV REV", "-ERR syntax error"),
+            ("ZREVRANGE s 0 1 REV", "-ERR syntax error"),
+            ("ZRANGEBYSCORE s 0 1 LIMIT 0", "-ERR syntax error"),
+            ("ZRANGEBYSCORE s 0 1 LIMIT x 1", "-ERR value is not an integer"),
+            ("ZRANGEBYSCORE s a 1", "-ERR min or max is not a float"),
+            ("ZRANGE s a 1", "-ERR value is not an integer"),
+            ("ZRANGE s a 1 BYLEX", "-ERR min or max not valid string range item"),
+            ("ZRANGESTORE d s 0 1 WITHSCORES", "-ERR syntax error"),
+            ("ZRANGE s 0 1", "-WRONGTYPE"),
+        ] {
+            let reply = run(unit, &command.split(' ').collect::<Vec<_>>());
+            assert!(reply.starts_with(error), "{command}: {reply}");
+        }
+    }
+
+    #[test]
+    fn a_stored_range_replaces_what_was_there() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "3", "c"]);
+        run(unit, &["SET", "d", "x", "EX", "100"]);
+        assert_eq!(run(unit, &["ZRANGESTORE", "d", "z", "0", "1", "REV"]), ":2");
+        let reply = run(unit, &["ZRANGE", "d", "0", "-1", "WITHSCORES"]);
+        assert_eq!(reply, "*4 $1 b $1 2 $1 c $1 3");
+        assert_eq!(run(unit, &["TTL", "d"]), ":-1");
+        assert_eq!(run(unit, &["ZRANGESTORE", "d", "d", "0", "0"]), ":1");
+        assert_eq!(run(unit, &["ZRANGESTORE", "d", "none", "0", "-1"]), ":0");
+        assert_eq!(run(unit, &["EXISTS", "d"]), ":0");
+    }
+}

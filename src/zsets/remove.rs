@@ -147,3 +147,47 @@ pub fn remove_ranks(unit: &mut Unit<'_>, key: &Key<'_>, ranks: Range<u64>) -> Re
     edit_or_delete(unit, key, form.shape(), gone.edit(), (form.len, count));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn a_sorted_set_goes_with_its_last_member() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "1", "a", "2", "b", "3", "c"]);
+        assert_eq!(run(unit, &["ZREM", "z", "a", "a", "x"]), ":1");
+        assert_eq!(run(unit, &["ZREM", "z", "x"]), ":0");
+        assert_eq!(run(unit, &["ZREM", "z", "b", "c"]), ":2");
+        assert_eq!(run(unit, &["EXISTS", "z"]), ":0");
+        assert_eq!(run(unit, &["ZREM", "z", "b"]), ":0");
+        run(unit, &["SET", "s", "x"]);
+        assert!(run(unit, &["ZREM", "s", "b"]).starts_with("-WRONGTYPE"));
+    }
+
+    #[test]
+    fn ranges_are_removed_from_small_and_large_sorted_sets() {
+        for count in [5, 1000] {
+            let unit = &mut unit();
+            let mut command = vec!["ZADD".to_owned(), "z".to_owned()];
+            for number in 0..count {
+                command.extend([number.to_string(), format!("m{number:04}")]);
+            }
+            run(unit, &command);
+            assert_eq!(run(unit, &["ZREMRANGEBYRANK", "z", "-1", "-1"]), ":1");
+            assert_eq!(run(unit, &["ZREMRANGEBYSCORE", "z", "(0", "1"]), ":1");
+            let left = run(unit, &["ZRANGE", "z", "0", "1"]);
+            assert_eq!(left, "*2 $5 m0000 $5 m0002");
+            assert_eq!(run(unit, &["ZREMRANGEBYSCORE", "z", "7", "6"]), ":0");
+            let all = run(unit, &["ZREMRANGEBYRANK", "z", "0", "-1"]);
+            assert_eq!(all, format!(":{}", count - 2));
+            assert_eq!(run(unit, &["EXISTS", "z"]), ":0");
+        }
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "0", "a", "0", "b", "0", "c"]);
+        assert_eq!(run(unit, &["ZREMRANGEBYLEX", "z", "[b", "+"]), ":2");
+        assert_eq!(run(unit, &["ZRANGE", "z", "0", "-1"]), "*1 $1 a");
+        let error = "-ERR value is not an integer or out of range";
+        assert_eq!(run(unit, &["ZREMRANGEBYRANK", "z", "0", "x"]), error);
+    }
+}

@@ -139,3 +139,65 @@ fn zrandmember(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     reply_scored(call.reply, found.len(), found.into_iter(), with_scores);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn scores_are_written_as_the_encoding_has_them() {
+        let unit = &mut unit();
+        run(unit, &["ZADD", "z", "0.1", "a"]);
+        assert_eq!(run(unit, &["ZSCAN", "z", "0"]), "*2 $1 0 *2 $1 a $3 0.1");
+        let long = "l".repeat(65);
+        run(unit, &["ZADD", "z", "1", &long]);
+        let reply = run(unit, &["ZSCAN", "z", "0", "MATCH", "a"]);
+        assert_eq!(reply, "*2 $1 0 *2 $1 a $19 0.10000000000000001");
+    }
+
+    #[test]
+    fn a_scan_looks_at_the_cursor_then_the_key_then_options() {
+        let unit = &mut unit();
+        run(unit, &["SET", "s", "x"]);
+        run(unit, &["ZADD", "z", "1", "a"]);
+        assert_eq!(run(unit, &["ZSCAN", "none", "x"]), "-ERR invalid cursor");
+        assert_eq!(run(unit, &["ZSCAN", "none", "0", "COUNT", "x"]), "*2 $1 0 *0");
+        assert!(run(unit, &["ZSCAN", "s", "0", "COUNT", "x"]).starts_with("-WRONGTYPE"));
+        assert_eq!(run(unit, &["ZSCAN", "z", "0", "COUNT", "0"]), "-ERR syntax error");
+        assert_eq!(run(unit, &["ZSCAN", "z", "0", "NOVALUES"]), "-ERR syntax error");
+    }
+
+    #[test]
+    fn every_member_of_a_large_sorted_set_is_scanned_once_and_may_be_picked() {
+        let unit = &mut unit();
+        let mut command = vec!["ZADD".to_owned(), "z".to_owned()];
+        (0..1000).for_each(|n| command.extend([n.to_string(), format!("m{n:04}")]));
+        run(unit, &command);
+        let (mut cursor, mut seen) = ("0".to_owned(), Vec::new());
+        loop {
+            let reply = run(unit, &["ZSCAN", "z", &cursor, "COUNT", "20"]);
+            let words: Vec<&str> = reply.split(' ').collect();
+            seen.extend(words.iter().filter(|w| w.starts_with('m')).map(|w| (*w).to_owned()));
+            cursor = words[2].to_owned();
+            if cursor == "0" {
+                break;
+            }
+        }
+        seen.sort_unstable();
+        assert!(seen.iter().eq(command[3..].iter().step_by(2)));
+        assert!(run(unit, &["ZRANDMEMBER", "z"]).starts_with("$5 m"));
+        assert!(run(unit, &["ZRANDMEMBER", "z", "10", "WITHSCORES"]).starts_with("*20 $5 m"));
+        assert!(run(unit, &["ZRANDMEMBER", "z", "5000"]).starts_with("*1000 "));
+        assert!(run(unit, &["ZRANDMEMBER", "z", "-3000"]).starts_with("*3000 "));
+        let error = "-ERR value is out of range";
+        assert_eq!(run(unit, &["ZRANDMEMBER", "z", "-9223372036854775807"]), error);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_picked() {
+        let unit = &mut unit();
+        assert_eq!(run(unit, &["ZRANDMEMBER", "none"]), "$-1");
+        assert_eq!(run(unit, &["ZRANDMEMBER", "none", "3"]), "*0");
+        assert_eq!(run(unit, &["ZRANDMEMBER", "none", "3", "x"]), "-ERR syntax error");
+    }
+}

@@ -144,3 +144,50 @@ pub fn removed_bytes(value: ValueRef<'_>, ranks: impl FnOnce(&ZsetRef<'_>) -> Ra
     let bytes = members.map(|(_, member)| member.len() as u64 + REMOVED_BYTES_PER_MEMBER);
     bytes.sum::<u64>().saturating_sub(REMOVED_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn ranks_count_from_either_end() {
+        let upwards = |start, stop| ranks(start, stop, 5, false);
+        assert_eq!(upwards(0, -1), 0..5);
+        assert_eq!(upwards(-2, 100), 3..5);
+        assert_eq!(upwards(i64::MIN, i64::MAX), 0..5);
+        assert_eq!([upwards(3, 2), upwards(5, 9), upwards(0, -6)], [0..0, 0..0, 0..0]);
+        assert_eq!(ranks(0, 1, 5, true), 3..5);
+        assert_eq!(ranks(-2, -1, 5, true), 0..2);
+        assert_eq!(ranks(0, -1, 0, true), 0..0);
+    }
+
+    #[test]
+    fn ends_are_read_as_redis_reads_them() {
+        assert_eq!(score_end(b"(1.5"), Some((1.5, true)));
+        assert_eq!(score_end(b"-inf"), Some((f64::NEG_INFINITY, false)));
+        assert_eq!(score_end(b"("), Some((0.0, true)));
+        assert_eq!((score_end(b"((1"), score_end(b"nan")), (None, None));
+        assert_eq!(lex_end(b"[a"), Some(LexEnd::Member(b"a", false)));
+        assert_eq!(lex_end(b"("), Some(LexEnd::Member(b"", true)));
+        assert_eq!((lex_end(b"a"), lex_end(b""), lex_end(b"++")), (None, None, None));
+    }
+
+    #[test]
+    fn what_a_removal_logs_is_bounded_by_what_it_removes() {
+        let unit = &mut unit();
+        let mut command = vec!["ZADD".to_owned(), "z".to_owned()];
+        for number in 0..1000 {
+            command.extend([number.to_string(), format!("{number:020}")]);
+        }
+        run(unit, &command);
+        run(unit, &["ZADD", "small", "1", "a"]);
+        let key = unit.key(0, b"z");
+        let value = unit.probe(&key).expect("the key is there").value;
+        assert_eq!(removed_bytes(value, |_| 0..10), 0, "within the room that is always there");
+        assert_eq!(removed_bytes(value, |zset| 0..zset.len()), 28_000 - REMOVED_BYTES);
+        let key = unit.key(0, b"small");
+        let value = unit.probe(&key).expect("the key is there").value;
+        assert_eq!(removed_bytes(value, |_| 0..1), 0);
+    }
+}
