@@ -53,3 +53,5 @@ pub mod session;
 pub mod sets;
 #[cfg(feature = "server")]
 pub mod strings;
+#[cfg(feature = "server")]
+pub mod zsets;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
-use crate::{generic, hashes, lists, sets, strings};
+use crate::{generic, hashes, lists, sets, strings, zsets};
 
 /// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
@@ -41,6 +41,13 @@ const FAMILIES: &[&[Command]] = &[
     strings::lcs::COMMANDS,
     strings::range::COMMANDS,
     strings::set::COMMANDS,
+    zsets::add::COMMANDS,
+    zsets::combine::COMMANDS,
+    zsets::get::COMMANDS,
+    zsets::pop::COMMANDS,
+    zsets::range::COMMANDS,
+    zsets::remove::COMMANDS,
+    zsets::scan::COMMANDS,
 ];
 
 /// All data commands, in the order of their families.

@@ -39,7 +39,12 @@ pub fn members_of<'u>(view: &View<'u>, kind: ValueKind) -> Result<MembersRef<'u>
 
 /// The sorted set that a live key holds.
 pub fn zset_of<'u>(view: &View<'u>) -> Result<ZsetRef<'u>, Failure> {
-    match view.value {
+    zset_in(view.value)
+}
+
+/// The sorted set that a value is.
+pub fn zset_in(value: ValueRef<'_>) -> Result<ZsetRef<'_>, Failure> {
+    match value {
         ValueRef::Packed(blob) if packed::kind(blob) == Some(ValueKind::Zset) => {
             Ok(ZsetRef::Packed(PackedMembers::new(blob)))
         }

@@ -82,25 +82,44 @@ fn laid_out(digits: &str, power: i32) -> String {
 /// Reads a number as Redis reads scores and increments: decimal or hexadecimal, `inf` with or
 /// without a sign, nothing around it, no NaN.
 pub fn parse(text: &[u8]) -> Option<f64> {
+    let (number, is_exact) = read(text)?;
+    is_exact.then_some(number)
+}
+
+/// Reads a number as Redis reads the end of a range of scores, with the leniency of C's `strtod`:
+/// blanks in front, anything behind a zero byte, too large or too small a number, and nothing at
+/// all, which is 0.
+pub fn parse_end(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let blanks = text.iter().take_while(|byte| is_blank(byte)).count();
+    read(&text[blanks..]).map(|(number, _)| number)
+}
+
+/// A number without blanks around it, and whether it did not lose all it had: too large or too
+/// small a text does.
+fn read(text: &[u8]) -> Option<(f64, bool)> {
     let text = std::str::from_utf8(text).ok()?;
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let lower = unsigned.to_ascii_lowercase();
-    let number = match lower.as_str() {
-        "inf" | "infinity" => f64::INFINITY,
-        word if word.starts_with("0x") => in_range(hexadecimal(&word[2..])?, &word[2..], 'p')?,
+    let (number, is_exact) = match lower.as_str() {
+        "inf" | "infinity" => (f64::INFINITY, true),
+        word if word.starts_with("0x") => with_range(hexadecimal(&word[2..])?, &word[2..], 'p'),
         word if word.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
-            in_range(word.parse().ok()?, word, 'e')?
+            with_range(word.parse().ok()?, word, 'e')
         }
         _ => return None,
     };
-    Some(if text.starts_with('-') { -number } else { number })
+    Some((if text.starts_with('-') { -number } else { number }, is_exact))
 }
 
-/// A number that did not lose all it had: too large or too small a text is none.
-fn in_range(number: f64, text: &str, exponent_mark: char) -> Option<f64> {
+fn with_range(number: f64, text: &str, exponent_mark: char) -> (f64, bool) {
     let mantissa = text.split(exponent_mark).next().unwrap_or_default();
     let is_zero = mantissa.chars().all(|c| c == '0' || c == '.');
-    (number.is_finite() && (number != 0.0 || is_zero)).then_some(number)
+    (number, number.is_finite() && (number != 0.0 || is_zero))
 }
 
 /// Hexadecimal digits with an optional point and a binary exponent.
@@ -183,6 +202,25 @@ mod tests {
             "1e-400",
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_range_is_read_with_leniency() {
+        let good = [
+            ("", 0.0),
+            (" \t\r1", 1.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+            ("1\0a", 1.0),
+            ("\0", 0.0),
+        ];
+        for (text, number) in good {
+            assert_eq!(parse_end(text.as_bytes()), Some(number), "{text:?}");
+        }
+        for text in [" ", "1 ", "+", "nan", "1a", "(1"] {
+            assert_eq!(parse_end(text.as_bytes()), None, "{text:?}");
         }
     }
 }

@@ -19,6 +19,16 @@ pub const fn first_key(flags: u32) -> KeySpec {
     keys_at(1, 0, 1, flags)
 }
 
+/// Keys behind their number, which is argument `index`.
+pub const fn counted_keys(index: i32, flags: u32) -> KeySpec {
+    KeySpec {
+        begin: BeginSearch::Index(index),
+        find: FindKeys::KeyNum { count: 0, first: 1, step: 1 },
+        flags,
+        notes: "",
+    }
+}
+
 impl KeySpec {
     /// The same with a note for COMMAND INFO.
     pub const fn note(self, notes: &'static str) -> KeySpec {

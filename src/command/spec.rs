@@ -1,6 +1,8 @@
 //! What a row of the command table says.
 
-use crate::engine::unit::{Unit, ValueSize};
+use smallvec::SmallVec;
+
+use crate::engine::unit::{Unit, ValueRef, ValueSize};
 use crate::resp::write::Reply;
 
 use super::args::Args;
@@ -55,7 +57,7 @@ pub mod flag {
     /// Firn: frees space; may use the log's reserve when the disk is full.
     pub const FREES: u32 = 1 << 20;
     /// Firn: logs values, or items of values, that are not in the request; their size bounds its
-    /// frame ([`super::Spec::copied_bytes`]).
+    /// frame ([`super::Copies`]).
     pub const COPIES: u32 = 1 << 22;
     /// Firn: moves items between its keys, whose values together stay as long as they were. With
     /// [`COPIES`], because the items are logged.
@@ -267,8 +269,8 @@ pub struct Spec {
     /// For a command that may make a value longer than what it logs; see
     /// [`Spec::value_bytes_after`].
     pub length_after: Option<LengthAfter>,
-    /// For a command with [`flag::COPIES`]: how much it copies.
-    pub copied_bytes: CopiedBytes,
+    /// For a command with [`flag::COPIES`]: what of the values of its keys enters its frame.
+    pub copies: Copies,
 }
 
 /// From the arguments of a call and the number of databases to bytes of its frame.
@@ -281,19 +283,18 @@ pub type LengthAfter = fn(args: &Args<'_>, before: u64, frame_bytes: u64) -> u64
 /// [`LengthAfter`] of a command that adds what it logs to the value.
 pub const GROWS: LengthAfter = |_, before, frame_bytes| before.saturating_add(frame_bytes);
 
-/// From the arguments of a call and the sizes of the values at its keys, in their order, to a bound
-/// of the bytes of them that its frame holds.
-pub type CopiedBytes = fn(args: &Args<'_>, sizes: &[ValueSize]) -> u64;
-
-/// [`CopiedBytes`] of a command that writes one value, which is not longer than that of each key.
-pub const LONGEST: CopiedBytes =
-    |_, sizes| sizes.iter().map(|size| size.bytes).max().unwrap_or_default();
-
-/// [`CopiedBytes`] of a command that joins the values of all keys but the first, and writes it.
-pub const SUM_OF_SOURCES: CopiedBytes = |_, sizes| {
-    let sources = sizes.iter().skip(1);
-    sources.fold(0, |sum, size| sum.saturating_add(size.bytes))
-};
+/// What of the values of its keys a call logs at most (D6).
+#[derive(Clone, Copy, Debug)]
+pub enum Copies {
+    /// One of them, or a value as long as the longest.
+    Longest,
+    /// All but that of the first key, over which one is written that is made of them.
+    Sources,
+    /// What the arguments say of the sizes of the values, in the order of their keys, in bytes.
+    Sized(fn(args: &Args<'_>, sizes: &[ValueSize]) -> u64),
+    /// What the arguments choose of one of them, in bytes: removals.
+    Chosen(fn(args: &Args<'_>, value: ValueRef<'_>) -> u64),
+}
 
 impl Spec {
     /// An empty row to override with struct update syntax.
@@ -314,7 +315,7 @@ impl Spec {
         subcommands: &[],
         extra_bytes: None,
         length_after: None,
-        copied_bytes: LONGEST,
+        copies: Copies::Longest,
     };
 
     /// A bound of the bytes that the frame of a call has beyond those of its request, on a server
@@ -322,6 +323,30 @@ impl Spec {
     #[inline]
     pub fn extra_frame_bytes(&self, args: &Args<'_>, databases: u32) -> u64 {
         self.extra_bytes.map_or(0, |extra_bytes| extra_bytes(args, databases))
+    }
+
+    /// A bound of what a call with [`flag::COPIES`] logs of the values of its keys, in their order.
+    pub fn copied_bytes<'v>(
+        &self,
+        args: &Args<'_>,
+        values: impl Iterator<Item = Option<ValueRef<'v>>>,
+    ) -> u64 {
+        if let Copies::Chosen(chosen) = self.copies {
+            return values.flatten().map(|value| chosen(args, value)).max().unwrap_or(0);
+        }
+        let size = |value: Option<ValueRef<'_>>| value.map_or(ValueSize::default(), |v| v.size());
+        let sizes: SmallVec<[ValueSize; 8]> = values.map(size).collect();
+        self.copied_bytes_of(args, &sizes)
+    }
+
+    /// As [`Spec::copied_bytes`], of values of which only the sizes are known.
+    pub fn copied_bytes_of(&self, args: &Args<'_>, sizes: &[ValueSize]) -> u64 {
+        let bytes = sizes.iter().map(|size| size.bytes);
+        match self.copies {
+            Copies::Longest | Copies::Chosen(_) => bytes.max().unwrap_or(0),
+            Copies::Sources => bytes.skip(1).fold(0, u64::saturating_add),
+            Copies::Sized(copied) => copied(args, sizes),
+        }
     }
 
     /// A bound of the length of a value after a call that does not copy other values, when it had

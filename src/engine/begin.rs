@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 use crate::format::record::Record;
-use crate::keyspace::object::ValueSize;
+use crate::keyspace::object::ValueRef;
 use crate::log::{Reservation, Reserve, SpaceClass};
 use crate::snapshot::part_set::PartSet;
 use crate::types::{KeyspaceId, Lsn, Position};
@@ -42,9 +42,12 @@ impl Intent {
     }
 }
 
-/// Bytes of values that a unit may copy into its frame (COPY, SPOP, BITOP), given the size of the
-/// value that stands at each of its keys when it begins (D6).
-pub type CopiedBytes<'c> = &'c dyn Fn(&dyn Fn(&Key<'_>) -> ValueSize) -> u64;
+/// Bytes of values that a unit may copy into its frame (COPY, SPOP, BITOP), given the value that
+/// stands at each of its keys when it begins (D6).
+pub type CopiedBytes<'c> = &'c dyn for<'v> Fn(Standing<'_, 'v>) -> u64;
+
+/// The value of a key, live or past its deadline.
+pub type Standing<'s, 'v> = &'s dyn Fn(&Key<'_>) -> Option<ValueRef<'v>>;
 
 /// Room for copied values that is reserved before any has been looked at, in bytes: small ones are
 /// found to fit, and their units begin at once.
@@ -153,7 +156,7 @@ impl Core {
                 return Begin::Cold(fetch);
             }
             if let Some(copied) = copied {
-                let needed = copied(&|key| self.value_size(key, &guards));
+                let needed = copied(&|key| self.value(key, &guards));
                 if needed > value_bytes {
                     // Room is reserved before the locks are taken, so both are taken anew.
                     value_bytes = needed;
@@ -174,13 +177,12 @@ impl Core {
         (!cold.is_empty()).then_some(ColdFetch { keys: cold })
     }
 
-    /// The size of the value of a key, whose shard is locked.
-    fn value_size(&self, key: &Key<'_>, guards: &Guards<'_>) -> ValueSize {
+    /// The value of a key whose shard is locked.
+    fn value<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> Option<ValueRef<'g>> {
         let shard = self.locked(key, guards);
         let keyspace = shard.databases.keyspace(key.db);
         let entry = shard.partition.find(keyspace, key.position, key.bytes);
-        let value = entry.and_then(|entry| entry.value());
-        value.map_or(ValueSize::default(), |value| value.size())
+        entry.and_then(|entry| entry.value())
     }
 
     /// The shard of a key among those that are locked.

@@ -33,6 +33,6 @@ mod throttle;
 mod unit_all;
 pub mod waiting;
 
-pub use self::begin::{Begin, ColdFetch, CopiedBytes, Finished, Intent, Lookups};
+pub use self::begin::{Begin, ColdFetch, CopiedBytes, Finished, Intent, Lookups, Standing};
 pub use self::handle::Engine;
 pub use self::pins::Pinned;

@@ -223,7 +223,7 @@ impl<'e> Unit<'e> {
     }
 
     /// The live key once more, to be seen beside others; it has been read or changed in this unit.
-    pub fn again(&self, key: &Key<'_>) -> Option<View<'_>> {
+    pub fn seen(&self, key: &Key<'_>) -> Option<View<'_>> {
         let shard = &self.guards[self.guard_of(key.position)].1;
         let keyspace = shard.databases.keyspace(key.db);
         let entry = shard.partition.find(keyspace, key.position, key.bytes)?;

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use crate::limits::PACKED_ITEMS_MAX;
 use crate::types::{Lsn, ValueKind};
 use crate::value::collection::Collection;
 use crate::value::packed;
+use crate::value::score;
 use crate::value::string::{PagedString, StringHandle, StringRef};
 use crate::value::view::{self, AnyItem};
 
@@ -65,7 +67,8 @@ pub enum ValueRef<'a> {
 /// How much of a value a record may hold, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ValueSize {
-    /// A bound of what a record of the whole value has beyond its head; 0 where there is none.
+    /// A bound of what a record of the whole value has beyond its head, and one of a sorted set
+    /// with these members and any scores; 0 where there is none.
     pub bytes: u64,
     /// A bound of the same for one item of a collection.
     pub item_bytes: u64,
@@ -102,9 +105,11 @@ impl<'a> ValueRef<'a> {
         let whole = |bytes| ValueSize { bytes, item_bytes: bytes };
         match self {
             ValueRef::String(string) => whole(string.len()),
-            ValueRef::Packed(blob) => whole(blob.len() as u64),
+            ValueRef::Packed(blob) => {
+                whole((blob.len() + PACKED_ITEMS_MAX * score::SCORE_BYTES_MAX) as u64)
+            }
             ValueRef::Collection(collection) => ValueSize {
-                bytes: collection.memory_bytes(),
+                bytes: collection.memory_bytes() + collection.len() * score::SCORE_BYTES_MAX as u64,
                 item_bytes: collection.longest_item_bytes(),
             },
         }

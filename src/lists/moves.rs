@@ -2,7 +2,7 @@
 
 use crate::command::row::{first_key, keys_at, named_key, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, DELETE, INSERT, RW};
-use crate::command::spec::{Call, Command, Failure, Group, Spec, flag};
+use crate::command::spec::{Call, Command, Copies, Failure, Group, Spec, flag};
 
 use super::ends::{End, move_element};
 
@@ -12,7 +12,7 @@ const ROW: Spec = Spec {
     keys: &[first_key(RW | ACCESS | DELETE), keys_at(2, 0, 1, RW | INSERT)],
     group: Group::List,
     complexity: "O(1)",
-    copied_bytes: |_, sizes| sizes.first().map_or(0, |source| source.item_bytes),
+    copies: Copies::Sized(|_, sizes| sizes.first().map_or(0, |source| source.item_bytes)),
     ..Spec::EMPTY
 };
 

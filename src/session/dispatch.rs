@@ -12,7 +12,7 @@ use crate::command::args::Args;
 use crate::command::block::Block;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::config::settings::Settings;
-use crate::engine::unit::{Key, Unit, ValueSize};
+use crate::engine::unit::{Key, Unit};
 use crate::engine::{Begin, Intent};
 use crate::generic::copy::key_elsewhere;
 use crate::resp::write::{Output, Reply};
@@ -218,9 +218,8 @@ impl<'d> Dispatcher<'d> {
                 let mut keys = SmallVec::new();
                 self.collect_keys(row, args, session.db, &mut keys);
                 if row.has(flag::COPIES) {
-                    return engine.begin_copying(&keys, false, intent, &|size_of| {
-                        let sizes: SmallVec<[ValueSize; 8]> = keys.iter().map(size_of).collect();
-                        (row.spec.copied_bytes)(args, &sizes)
+                    return engine.begin_copying(&keys, false, intent, &|stands| {
+                        row.spec.copied_bytes(args, keys.iter().map(stands))
                     });
                 }
                 engine.begin(&keys, intent)

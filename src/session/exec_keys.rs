@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::command::args::Args;
 use crate::command::spec::flag;
+use crate::engine::Standing;
 use crate::engine::unit::{Key, ValueSize};
 use crate::resp::parse::parse_integer;
 
@@ -97,20 +98,21 @@ impl<'k> ExecKeys<'k> {
         self.steps.iter().any(|step| step.row.has(flag::COPIES))
     }
 
-    /// A bound of the values that are copied, when each key has a value of the size that `size_of`
-    /// tells: every value is followed from command to command.
+    /// A bound of the values that are copied, when each key has the value that `stands` tells:
+    /// the size of every value is followed from command to command.
     pub fn copied_bytes<'a>(
         &self,
         args: impl Fn(usize) -> Args<'a>,
-        size_of: &dyn Fn(&Key<'_>) -> ValueSize,
+        stands: Standing<'_, '_>,
     ) -> u64 {
+        let size_of = |key: &Key<'_>| stands(key).map_or(ValueSize::default(), |v| v.size());
         let mut sizes = Sizes::default();
         let mut copied: u64 = 0;
         for step in &self.steps {
             let (keys, args) = (&self.keys[step.keys.clone()], args(step.index));
             let spec = step.row.spec;
             let stand: SmallVec<[ValueSize; 8]> =
-                keys.iter().map(|key| *sizes.of(key, size_of)).collect();
+                keys.iter().map(|key| *sizes.of(key, &size_of)).collect();
             if !step.row.has(flag::COPIES) {
                 for (key, size) in keys.iter().zip(stand) {
                     let bytes = spec.value_bytes_after(&args, size.bytes, step.frame_bytes);
@@ -119,7 +121,7 @@ impl<'k> ExecKeys<'k> {
                 }
                 continue;
             }
-            let bytes = (spec.copied_bytes)(&args, &stand);
+            let bytes = spec.copied_bytes_of(&args, &stand);
             copied = copied.saturating_add(bytes);
             if step.row.has(flag::POOLS) {
                 sizes.pool(keys);

@@ -7,8 +7,7 @@ use crate::command::number::parse_integer;
 use crate::command::row::{first_key, key_arg, keys_at, named_key};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
 use crate::command::spec::{
-    Arg, ArgKind, BeginSearch, Call, Command, Failure, FindKeys, Group, KeySpec, SUM_OF_SOURCES,
-    Spec, flag,
+    Arg, ArgKind, BeginSearch, Call, Command, Copies, Failure, FindKeys, Group, KeySpec, Spec, flag,
 };
 use crate::engine::unit::Key;
 use crate::format::record::DeleteReason;
@@ -97,7 +96,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "sunionstore",
             summary: "Stores the members of any of several sets.",
-            copied_bytes: SUM_OF_SOURCES,
+            copies: Copies::Sources,
             ..ROW_OF_STORE
         },
         run: |call| store(call, Operation::Union),

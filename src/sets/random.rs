@@ -6,7 +6,7 @@ use crate::command::number::parse_integer;
 use crate::command::pick::Pick;
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{ACCESS, DELETE, RO, RW};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::types::ValueKind;
 
 use super::value::{Growth, SetRef, read_set, set_of};
@@ -29,11 +29,11 @@ pub const COMMANDS: &[Command] = &[
             summary: "Removes and tells members that are picked at random.",
             args: &[key_arg(), Arg::new("count", ArgKind::Integer).optional().since("3.2.0")],
             history: &[("3.2.0", "Takes a `count`.")],
-            copied_bytes: |args, sizes| {
+            copies: Copies::Sized(|args, sizes| {
                 let count = if args.len() > 2 { parse_integer(args.get(2)) } else { Some(1) };
                 let count = count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
                 sizes.iter().map(|size| size.of_items(count)).max().unwrap_or(0)
-            },
+            }),
             ..ROW
         },
         run: spop,

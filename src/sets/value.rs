@@ -65,7 +65,7 @@ pub fn read_sets<'u>(
         read_set(unit, key)?;
     }
     let unit: &'u Unit<'_> = unit;
-    keys.iter().map(|key| unit.again(key).map(|view| set_of(&view)).transpose()).collect()
+    keys.iter().map(|key| unit.seen(key).map(|view| set_of(&view)).transpose()).collect()
 }
 
 /// The encoding of a set while members are added, as Redis's `setTypeAdd` would have it: an intset

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::ops::Deref;
 
 /// Longest encoded score, in bytes. This length tells a float from an integer.
-const SCORE_BYTES_MAX: usize = 8;
+pub const SCORE_BYTES_MAX: usize = 8;
 
 /// An encoded score.
 #[derive(Clone, Copy, Debug)]

@@ -57,6 +57,18 @@ pub const NORMALISATIONS: &[Normalisation] = &[
         same: |a, b| a.kind() == b.kind(),
     },
     Normalisation {
+        name: "random-members",
+        reason: "ZRANDMEMBER may answer any members",
+        command: &["ZRANDMEMBER"],
+        same: |a, b| a.kind() == b.kind() && !a.is_error() && count(a) == count(b),
+    },
+    Normalisation {
+        name: "order-of-scan",
+        reason: "a scan answers in the order of a hash table",
+        command: &["ZSCAN"],
+        same: same_scan,
+    },
+    Normalisation {
         name: "payload",
         reason: "one value has many right encodings, and Firn writes the lowest RDB version",
         command: &["DUMP"],
@@ -122,6 +134,20 @@ pub fn same_exec(queued: &[Vec<Vec<u8>>], left: &Value, right: &Value) -> bool {
 fn near(left: &Value, right: &Value, tolerance: i64) -> bool {
     match (left.integer(), right.integer()) {
         (Some(a), Some(b)) => a >= 0 && b >= 0 && a.abs_diff(b) <= tolerance.unsigned_abs(),
+        _ => false,
+    }
+}
+
+fn count(value: &Value) -> usize {
+    value.items().map_or(0, <[Value]>::len)
+}
+
+/// Pages with the same cursor and, in any order, the same items.
+fn same_scan(left: &Value, right: &Value) -> bool {
+    match (left.items(), right.items()) {
+        (Some([next, page]), Some([other, others])) => {
+            next == other && page.clone().sorted() == others.clone().sorted()
+        }
         _ => false,
     }
 }

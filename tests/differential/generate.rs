@@ -5,6 +5,7 @@ use std::fmt;
 use crate::grammar;
 use crate::support::prng::Prng;
 use crate::support::value::show_command;
+use crate::zsets;
 
 /// Connections of a session.
 pub const CONNECTIONS: usize = 2;
@@ -44,6 +45,7 @@ impl fmt::Display for Op {
 /// The source of a session's operations.
 pub struct Generator {
     pub random: Prng,
+    theme: &'static [grammar::Row],
     watching: [bool; CONNECTIONS],
     in_multi: [bool; CONNECTIONS],
     ops: Vec<Op>,
@@ -53,6 +55,7 @@ impl Generator {
     pub fn new(seed: u64) -> Generator {
         Generator {
             random: Prng::new(seed),
+            theme: grammar::THEMES[(seed % grammar::THEMES.len() as u64) as usize],
             watching: [false; CONNECTIONS],
             in_multi: [false; CONNECTIONS],
             ops: Vec::new(),
@@ -133,8 +136,8 @@ impl Generator {
     }
 
     fn data_command(&mut self, connection: usize) {
-        let mut args = grammar::command(&mut self.random);
-        if self.random.percent(5) {
+        let mut args = grammar::command(&mut self.random, self.theme);
+        if self.random.percent(5) && !zsets::is_on_lex_key(&args) {
             grammar::bend(&mut self.random, &mut args);
         }
         if args[0] == b"BITCOUNT" && args.len() == 3 {
@@ -146,6 +149,7 @@ impl Generator {
             // Of a wrong unit and a wrong end, Redis 7.2 reports the end and Valkey 8.1 the unit.
             args.pop();
         }
+        zsets::tame(&mut args);
         if self.random.percent(3) {
             args[0].make_ascii_lowercase();
         }

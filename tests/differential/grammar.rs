@@ -32,7 +32,7 @@ pub fn key(random: &mut Prng) -> Vec<u8> {
 
 /// What stands at one place of a command.
 #[derive(Clone, Copy)]
-enum Shape {
+pub enum Shape {
     /// A key.
     Key,
     /// One to four keys.
@@ -78,12 +78,14 @@ enum Shape {
     BitOps,
     /// One to three reading operations of BITFIELD.
     BitGets,
+    /// What a function of a family appends.
+    Made(fn(&mut Prng, &mut Vec<Vec<u8>>)),
 }
 
 use Shape::*;
 
 /// (weight, name, arguments)
-type Row = (u64, &'static str, &'static [Shape]);
+pub type Row = (u64, &'static str, &'static [Shape]);
 
 const SET_EXPIRY: &[&[Shape]] = &[
     &[],
@@ -185,11 +187,15 @@ const ROWS: &[Row] = &[
     (1, "COMMAND", &[Word("GETKEYS"), OneOf(&["MSET", "BITOP", "COPY"]), Key, Key, Key]),
 ];
 
-/// A command with its arguments.
-pub fn command(random: &mut Prng) -> Vec<Vec<u8>> {
-    let total: u64 = ROWS.iter().map(|(weight, _, _)| weight).sum();
+/// Rows of families that have sessions of their own, in which commands of all kinds are mixed.
+pub const THEMES: &[&[Row]] = &[ROWS, crate::zsets::ROWS];
+
+/// A command with its arguments, mostly of a theme.
+pub fn command(random: &mut Prng, theme: &[Row]) -> Vec<Vec<u8>> {
+    let rows = if random.percent(75) { theme } else { ROWS };
+    let total: u64 = rows.iter().map(|(weight, _, _)| weight).sum();
     let mut left = random.below(total);
-    for (weight, name, shapes) in ROWS {
+    for (weight, name, shapes) in rows {
         if left < *weight {
             let mut args = vec![name.as_bytes().to_vec()];
             fill(random, &mut args, shapes);
@@ -219,6 +225,7 @@ fn fill(random: &mut Prng, args: &mut Vec<Vec<u8>>, shapes: &[Shape]) {
                 let inner = lists[random.below(lists.len() as u64) as usize];
                 fill(random, args, inner);
             }
+            Made(make) => make(random, args),
             BitOps => (0..=random.below(3)).for_each(|_| bit_operation(random, args, false)),
             BitGets => (0..=random.below(2)).for_each(|_| bit_operation(random, args, true)),
             single => args.push(one(random, single)),
@@ -268,7 +275,7 @@ fn one(random: &mut Prng, shape: Shape) -> Vec<u8> {
         Pattern => {
             random.pick(&["*", "key:*", "?", "[ab]", "[^a-c]*", "{tag}?", "a", "*\\*"]).into()
         }
-        Keys | Pairs | Maybe(_) | Either(_) | BitOps | BitGets => {
+        Keys | Pairs | Maybe(_) | Either(_) | BitOps | BitGets | Made(_) => {
             unreachable!("lists are filled, not made one by one")
         }
     }

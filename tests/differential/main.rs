@@ -18,6 +18,7 @@ mod generate;
 mod grammar;
 mod run;
 mod shrink;
+mod zsets;
 
 use std::path::PathBuf;
 

@@ -71,10 +71,12 @@ impl Side {
             for key in keys.items().unwrap_or_default() {
                 let key = key.bytes().unwrap_or_default().to_vec();
                 let mut facts = Vec::new();
-                for words in ASKED {
+                let kind = self.control.call(&[b"TYPE", &key[..]])?.to_string();
+                for (_, words, rest) in ASKED.iter().filter(|asked| kind.contains(asked.0)) {
                     let mut args: Vec<Vec<u8>> =
                         words.iter().map(|w| w.as_bytes().into()).collect();
                     args.push(key.clone());
+                    args.extend(rest.iter().map(|word| word.as_bytes().to_vec()));
                     let reply = self.control.call(&args)?;
                     facts.push((args, reply));
                 }
@@ -92,8 +94,16 @@ type Ask = Vec<Vec<u8>>;
 /// For each database and key, what was asked and answered.
 type Everything = BTreeMap<(usize, Vec<u8>), Vec<(Ask, Value)>>;
 
-/// What is asked of every key at the end.
-const ASKED: [&[&str]; 4] = [&["GET"], &["DUMP"], &["PTTL"], &["OBJECT", "ENCODING"]];
+/// What is asked of every key at the end: of which type, the words in front of the key, and those
+/// behind it.
+const ASKED: [(&str, &[&str], &[&str]); 6] = [
+    ("", &["TYPE"], &[]),
+    ("", &["PTTL"], &[]),
+    ("", &["OBJECT", "ENCODING"], &[]),
+    ("string", &["GET"], &[]),
+    ("string", &["DUMP"], &[]),
+    ("zset", &["ZRANGE"], &["0", "-1", "WITHSCORES"]),
+];
 
 /// The first difference of a session.
 #[derive(Clone, Debug)]

@@ -1,0 +1,12 @@
+//! Commands on sorted sets.
+
+pub mod add;
+pub mod combine;
+pub mod get;
+pub mod merge;
+pub mod pop;
+pub mod range;
+pub mod remove;
+pub mod scan;
+pub mod span;
+pub mod value;
