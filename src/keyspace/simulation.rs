@@ -666,7 +666,7 @@ impl Engine {
             if pending.is_empty() {
                 break;
             }
-            count -= pending.len();
+            count = count.saturating_sub(pending.len());
             for (keyspace, position, key) in pending {
                 let cold = self.cold(&key);
                 let departures = self.partition.departures(keyspace, position);
