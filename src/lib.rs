@@ -2,6 +2,10 @@
 //!
 //! Imports point down only; `ARCHITECTURE.md` draws the layers and `tests/tidy.rs` holds them.
 
+// Simulations inside the crate and outside share their model of values.
+#[cfg(test)]
+extern crate self as firn;
+
 pub mod error;
 pub mod limits;
 pub mod options;

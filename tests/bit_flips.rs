@@ -7,18 +7,36 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+#[allow(dead_code, reason = "random changes are for the simulations")]
+#[path = "simulation/content.rs"]
+mod content;
+
+use content::Content;
 use firn::engine::Engine;
 use firn::engine::begin::{Begin, Intent};
-use firn::engine::unit::{Key, NewString, Unit, ValueRef};
+use firn::engine::unit::{Key, NewString, Unit};
 use firn::error::Result;
+use firn::format::edit::Edit;
 use firn::format::record::DeleteReason;
 use firn::io::clock::SimClock;
 use firn::io::sim::SimStorage;
 use firn::options::Options;
+use firn::types::ValueKind;
+use firn::value::item::Item;
+use firn::value::list_item;
+use firn::value::score;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
-type Held = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+/// None stands for a key that could not be read.
+type Held = BTreeMap<Vec<u8>, Option<(Content, Option<u64>)>>;
+
+const KINDS: [(&str, ValueKind); 4] = [
+    ("list", ValueKind::List),
+    ("set", ValueKind::Set),
+    ("zset", ValueKind::Zset),
+    ("hash", ValueKind::Hash),
+];
 
 fn open(storage: Arc<SimStorage>) -> Result<Engine> {
     let mut options = Options::new("");
@@ -51,6 +69,39 @@ fn put(engine: &Engine, name: &[u8], value: &[u8], deadline: Option<u64>) {
     write(engine, &[name], |unit, keys| unit.put(&keys[0], NewString::Copied(value), deadline));
 }
 
+/// The change that adds items with these numbers.
+fn added(kind: ValueKind, numbers: std::ops::Range<u64>) -> Vec<u8> {
+    let mut items = Vec::new();
+    for number in numbers {
+        let name = format!("item {number:04}").into_bytes();
+        match kind {
+            ValueKind::List => list_item::encode(&name, &mut items),
+            ValueKind::Set => Item::new(&name, b"").encode(&mut items),
+            ValueKind::Zset => Item::new(&name, &score::encode(1.5)).encode(&mut items),
+            _ => Item { member: &name, payload: b"value", deadline_ms: Some(NOW_MS * 2) }
+                .encode(&mut items),
+        }
+    }
+    match kind {
+        ValueKind::List => Edit::Push { front: true, elements: &items }.to_bytes(),
+        _ => Edit::Put { items: &items }.to_bytes(),
+    }
+}
+
+/// A small and a large collection of every kind, changed `round` by round.
+fn change_collections(engine: &Engine, round: u64) {
+    for (name, kind) in KINDS {
+        for (size, count) in [("small", 2), ("large", 140)] {
+            let name = format!("{size} {name}");
+            let numbers = if round == 0 { 0..count } else { count + round..count + round + 1 };
+            let edit = added(kind, numbers);
+            write(engine, &[name.as_bytes()], |unit, keys| {
+                unit.edit(&keys[0], kind.shape(1), Edit::from_bytes(&edit).unwrap());
+            });
+        }
+    }
+}
+
 /// All kinds of records, rows and sections, in the log and in two parts.
 fn build() -> SimStorage {
     let storage = Arc::new(SimStorage::new(1));
@@ -59,6 +110,7 @@ fn build() -> SimStorage {
     put(&engine, b"paged", &large, None);
     put(&engine, b"kept", b"from the first part", Some(NOW_MS + 1_000_000));
     put(&engine, b"gone", b"soon deleted", None);
+    change_collections(&engine, 0);
     engine.checkpoint().unwrap();
     put(&engine, b"flat", &large[..3000], None);
     write(&engine, &[b"gone"], |unit, keys| {
@@ -67,7 +119,9 @@ fn build() -> SimStorage {
     write(&engine, &[b"paged"], |unit, keys| {
         unit.write_range(&keys[0], 66_000, NewString::Copied(b"changed"));
     });
+    change_collections(&engine, 1);
     engine.checkpoint().unwrap();
+    change_collections(&engine, 2);
     put(&engine, b"logged", b"only in the log", None);
     put(&engine, b"to be renamed", b"elsewhere", None);
     write(&engine, &[b"to be renamed", b"renamed"], |unit, keys| unit.rename(&keys[0], &keys[1]));
@@ -85,26 +139,24 @@ fn read_all(engine: &Engine, names: &[Vec<u8>]) -> (Held, usize) {
     let (mut held, mut failures) = (Held::new(), 0);
     for name in names {
         match read(engine, name) {
-            Ok(Some(value)) => drop(held.insert(name.clone(), value)),
+            Ok(Some(value)) => drop(held.insert(name.clone(), Some(value))),
             Ok(None) => {}
             Err(_) => {
                 failures += 1;
-                held.insert(name.clone(), Default::default());
+                held.insert(name.clone(), None);
             }
         }
     }
     (held, failures)
 }
 
-fn read(engine: &Engine, name: &[u8]) -> Result<Option<(Vec<u8>, Option<u64>)>> {
+fn read(engine: &Engine, name: &[u8]) -> Result<Option<(Content, Option<u64>)>> {
     let keys = [engine.key(0, name)];
     loop {
         match engine.begin(&keys, Intent::read(NOW_MS)) {
             Begin::Ready(mut unit) => {
-                return Ok(unit.get(&keys[0]).map(|view| {
-                    let ValueRef::String(value) = view.value;
-                    (value.to_vec(), view.expire_at_ms)
-                }));
+                let view = unit.get(&keys[0]);
+                return Ok(view.map(|view| (Content::of(view.value).0, view.expire_at_ms)));
             }
             Begin::Cold(fetch) => {
                 let failed = Arc::new(Mutex::new(None));
@@ -136,14 +188,19 @@ fn scan(engine: &Engine) -> Result<Vec<Vec<u8>>> {
 #[test]
 fn every_flipped_bit_is_reported_or_harmless() {
     let storage = build();
-    let names: Vec<Vec<u8>> =
+    let mut names: Vec<Vec<u8>> =
         [&b"paged"[..], b"kept", b"gone", b"flat", b"logged", b"to be renamed", b"renamed"]
             .iter()
             .map(|name| name.to_vec())
             .collect();
+    for (kind, _) in KINDS {
+        names.extend(["small", "large"].map(|size| format!("{size} {kind}").into_bytes()));
+    }
     let engine = open(Arc::new(storage.kill_clone())).unwrap();
     let (expected, failures) = read_all(&engine, &names);
-    assert_eq!((expected.len(), failures), (5, 0));
+    assert_eq!((expected.len(), failures), (13, 0));
+    let large = |kind: &str| expected[format!("large {kind}").as_bytes()].clone().unwrap().0;
+    assert!(KINDS.iter().all(|(kind, _)| large(kind).len() == 142));
     drop(engine);
 
     let (mut reported, mut harmless) = (0u64, 0u64);
@@ -170,7 +227,7 @@ fn every_flipped_bit_is_reported_or_harmless() {
             for (name, value) in &held {
                 let wrong = expected.get(name).is_none_or(|right| right != value);
                 assert!(
-                    !wrong || value == &Default::default(),
+                    !wrong || value.is_none(),
                     "{file} bit {bit}: {} is served wrong",
                     String::from_utf8_lossy(name)
                 );

@@ -5,6 +5,8 @@
 //! `FIRN_SIM_SEEDS=100000 cargo test --release --test simulation` and
 //! `FIRN_SIM_SEED=4711 cargo test --test simulation -- --nocapture`.
 
+#[path = "simulation/content.rs"]
+mod content;
 #[path = "simulation/model.rs"]
 mod model;
 #[path = "simulation/world.rs"]

@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 
+#[path = "../../tests/simulation/content.rs"]
+mod content;
 // The simulation's own name, by which its other file refers to it.
 #[allow(clippy::module_inception)]
 #[path = "../../tests/simulation/model.rs"]

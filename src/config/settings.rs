@@ -1,6 +1,7 @@
 //! The directives that running code reads, as numbers.
 
 use crate::command::encodings::Encodings;
+use crate::limits::STRING_BYTES_MAX;
 use crate::types::Durability;
 
 /// A copy of what connections need of the directives; a new one is made by each CONFIG SET.
@@ -51,7 +52,8 @@ impl Settings {
                 _ => Durability::No,
             },
             databases: number("databases") as u32,
-            bulk_bytes_max: number("proto-max-bulk-len") as u64,
+            // Nothing longer could be kept.
+            bulk_bytes_max: (number("proto-max-bulk-len") as u64).min(STRING_BYTES_MAX),
             query_bytes_max: number("client-query-buffer-limit") as usize,
             output_bytes_max: limits.nth(1).and_then(|word| word.parse().ok()).unwrap_or(0),
             timeout_ms: number("timeout") as u64 * 1000,

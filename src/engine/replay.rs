@@ -146,7 +146,9 @@ pub(super) const MALFORMED_ITEMS: &str = "the items of a collection are malforme
 pub(super) fn is_sound(record: &Record<'_>) -> bool {
     match record {
         Record::PutPacked { blob, .. } => packed::validate(blob).is_some(),
-        Record::Edit { shape, edit, .. } => collection::is_valid(*shape, edit),
+        Record::Edit { creates, shape, edit, .. } => {
+            collection::is_valid(*shape, edit) && (!creates || collection::can_create(edit))
+        }
         _ => true,
     }
 }

@@ -17,6 +17,7 @@ use crate::limits::VALUE_INLINE_BYTES_MAX;
 use crate::log::{Frame, Reservation};
 use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
 use crate::value::collection::Collection;
+use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
 use super::begin::{Finished, Guards, Lookups};
@@ -184,6 +185,11 @@ impl<'e> Unit<'e> {
     /// Random numbers of the unit's own, for what picks at random.
     pub fn random(&self) -> Random {
         Random::new(self.core.random())
+    }
+
+    /// How members of large collections are hashed, for one that is made outside the keyspace.
+    pub fn member_hasher(&self) -> MemberHasher {
+        self.core.member_hasher
     }
 
     /// Whether frequency, and not idle time, decides what leaves memory first.

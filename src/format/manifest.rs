@@ -228,6 +228,7 @@ impl Manifest {
             (self.log_start_lsn <= self.durable_lsn + 1, "the log is needed from beyond its end"),
             (map.lsn <= self.durable_lsn, "the databases are newer than the durable log"),
             (self.epoch <= EPOCH_MAX, "epoch is out of range"),
+            (self.next_part_id > 0, "part ids begin at 1"),
             (
                 numbers.iter().all(|&number| number < NUMBER_END),
                 "generation or part id is out of range",

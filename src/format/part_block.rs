@@ -8,14 +8,15 @@ use bytes::Bytes;
 use super::checksum;
 use super::decoder::Decoder;
 use crate::error::DecodeError;
-use crate::limits::KEY_BYTES_MAX;
+use crate::limits::{KEY_BYTES_MAX, STRING_BYTES_MAX};
 
 /// Bytes before a block's content.
 pub const BLOCK_HEADER_BYTES: usize = 16;
 /// Blocks and sections start at multiples of this, in bytes.
 pub const ALIGN_BYTES: usize = 8;
-/// Most bytes of one block before compression: the longest key or value, with what goes with it.
-pub const BLOCK_RAW_BYTES_MAX: usize = KEY_BYTES_MAX + (1 << 20);
+/// Most bytes of one block before compression: the longest key, or the longest field with the
+/// longest value, with what goes with it.
+pub const BLOCK_RAW_BYTES_MAX: usize = KEY_BYTES_MAX + STRING_BYTES_MAX as usize + (1 << 20);
 /// Compression is kept when it saves at least one byte in this many.
 const WORTHWHILE_SHARE: usize = 16;
 const ZSTD_LEVEL: i32 = 1;

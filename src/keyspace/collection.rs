@@ -24,6 +24,10 @@ type Elements<'a> = SmallVec<[&'a [u8]; 8]>;
 /// A change that does not go with the kind of the value leaves it as it is.
 pub(super) fn edit_entry(entry: &mut Entry, shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) {
     let expire_at_ms = entry.get().expire_at_ms();
+    let held = entry.get().value().map(|value| value.kind());
+    if held != ValueKind::of_shape(shape) {
+        return;
+    }
     if let Some(blob) = entry.get().packed() {
         if let Some(next) = edit_packed(blob, shape, edit) {
             entry.set_body(expire_at_ms, Body::Packed(&next));
@@ -74,6 +78,14 @@ pub fn is_valid(shape: u8, edit: &Edit<'_>) -> bool {
             kind == ValueKind::List && list_item::validate(elements).is_some()
         }
         Edit::Cut { .. } | Edit::Set { .. } | Edit::Insert { .. } => kind == ValueKind::List,
+    }
+}
+
+/// Whether a change that [`is_valid`] can begin a collection: it leaves something.
+pub fn can_create(edit: &Edit<'_>) -> bool {
+    match edit {
+        Edit::Put { items: bytes } | Edit::Push { elements: bytes, .. } => !bytes.is_empty(),
+        _ => false,
     }
 }
 

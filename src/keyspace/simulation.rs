@@ -7,17 +7,28 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use crate::format::edit::Edit;
+use crate::format::part_rows::ChunkedHead;
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
-use crate::types::{HashSeed, KeyspaceId, Lsn, Position};
+use crate::io::random::Random;
+use crate::types::{ChunkId, HashSeed, KeyspaceId, Lsn, Position};
+use crate::value::collection::Collection;
 use crate::value::members::MemberHasher;
+use crate::value::packed;
 use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
 
 use super::capture::{Capture, CapturedValue};
+use super::collection;
 use super::counts::{Counts, SlotCount};
 use super::mutation::At;
 use super::object::ValueHandle;
 use super::partition::Partition;
 use super::residency::{Cold, Coldness, Install};
+
+#[path = "../../tests/simulation/content.rs"]
+mod content;
+
+use content::{Content, random_edit, random_kind};
 
 const KEYSPACE: KeyspaceId = 3;
 const FIRST_SLOT: u16 = 100;
@@ -45,7 +56,9 @@ fn key_of(number: u16) -> Vec<u8> {
 
 #[derive(Clone, PartialEq, Debug)]
 struct Truth {
-    value: Vec<u8>,
+    value: Content,
+    /// Kind and encoding of a collection.
+    shape: u8,
     raw: bool,
     expire_at_ms: Option<u64>,
 }
@@ -57,6 +70,9 @@ enum Logged {
     Delete(Vec<u8>, CountDelta),
     Expire(Vec<u8>, Option<u64>, CountDelta),
     WriteRange(Vec<u8>, u64, Vec<u8>),
+    PutPacked(Vec<u8>, Vec<u8>, Option<u64>, CountDelta),
+    /// Key, whether it creates, shape, the change encoded.
+    Edit(Vec<u8>, bool, u8, Vec<u8>, CountDelta),
 }
 
 impl Logged {
@@ -65,7 +81,9 @@ impl Logged {
             Logged::Put(key, ..)
             | Logged::Delete(key, ..)
             | Logged::Expire(key, ..)
-            | Logged::WriteRange(key, ..) => key,
+            | Logged::WriteRange(key, ..)
+            | Logged::PutPacked(key, ..)
+            | Logged::Edit(key, ..) => key,
         }
     }
 
@@ -88,6 +106,24 @@ impl Logged {
             Logged::WriteRange(key, offset, bytes) => {
                 Record::WriteRange { keyspace, key, offset: *offset, bytes }
             }
+            Logged::PutPacked(key, blob, expire_at_ms, counts) => {
+                let (expire_at_ms, counts) = (*expire_at_ms, *counts);
+                Record::PutPacked { keyspace, key, expire_at_ms, blob, counts }
+            }
+            Logged::Edit(key, creates, shape, edit, counts) => {
+                let edit = Edit::from_bytes(edit).expect("it was encoded here");
+                let (creates, shape, counts) = (*creates, *shape, *counts);
+                Record::Edit { keyspace, key, creates, shape, edit, counts }
+            }
+        }
+    }
+
+    /// Whether a replay takes it.
+    fn is_sound(&self) -> bool {
+        match self.record() {
+            Record::PutPacked { blob, .. } => packed::validate(blob).is_some(),
+            Record::Edit { shape, edit, .. } => collection::is_valid(shape, &edit),
+            _ => true,
         }
     }
 }
@@ -98,6 +134,9 @@ enum Row {
     Tombstone,
     String(Option<u64>, bool, Bytes),
     Paged(Option<u64>, bool, u64, Lsn, BTreeMap<u32, (Bytes, Lsn)>),
+    Packed(Option<u64>, Vec<u8>),
+    /// A chunk of no bytes is gone.
+    Chunked(ChunkedHead, BTreeMap<ChunkId, (Lsn, Bytes)>),
 }
 
 type Parts = BTreeMap<Vec<u8>, (Lsn, Row)>;
@@ -125,6 +164,8 @@ struct Engine {
     lsn: Lsn,
     log_start: Lsn,
     in_flight: Option<InFlight>,
+    /// Captures begun.
+    captures: u64,
     scan: Option<Scan>,
 }
 
@@ -134,6 +175,9 @@ enum Step {
     Delete(u16),
     Expire(u16, Option<u64>),
     WriteRange(u16, u64, usize),
+    /// A key, and where the choices of the change come from.
+    Edit(u16, u64),
+    PutCollection(u16, u64, Option<u64>),
     Rename(u16, u16),
     Copy(u16, u16),
     Read(u16),
@@ -144,6 +188,7 @@ enum Step {
     Scan(usize),
     Due(u64),
     Crash,
+    Resolve(usize),
 }
 
 fn delta(keys: i8, expires: i8) -> CountDelta {
@@ -169,6 +214,7 @@ impl Engine {
             lsn: 0,
             log_start: 1,
             in_flight: None,
+            captures: 0,
             scan: None,
         }
     }
@@ -192,6 +238,18 @@ impl Engine {
                 let value = ValueHandle::String(paged);
                 Cold::Live { lsn, expire_at_ms, raw, value }
             }
+            Some((lsn, Row::Packed(expire_at_ms, blob))) => {
+                packed::validate(&blob).expect("a blob of a part is valid");
+                Cold::Live { lsn, expire_at_ms, raw: false, value: ValueHandle::Packed(blob) }
+            }
+            Some((lsn, Row::Chunked(head, chunks))) => {
+                let chunks: Vec<_> =
+                    chunks.into_iter().map(|(id, (lsn, bytes))| (id, lsn, bytes)).collect();
+                let ChunkedHead { shape, generation, len, expire_at_ms, .. } = head;
+                let read = Collection::from_parts(shape, generation, len, hasher(), &chunks);
+                let value = ValueHandle::Collection(Box::new(read.expect("all its chunks")));
+                Cold::Live { lsn, expire_at_ms, raw: false, value }
+            }
         }
     }
 
@@ -212,11 +270,8 @@ impl Engine {
         let known = self.partition.access(KEYSPACE, position, key, NOW_MS);
         let live = known.filter(|entry| entry.is_live());
         let seen = live.and_then(|entry| {
-            Some(Truth {
-                value: entry.string()?.to_vec(),
-                raw: entry.raw(),
-                expire_at_ms: entry.expire_at_ms(),
-            })
+            let (value, shape) = Content::of(entry.value()?);
+            Some(Truth { value, shape, raw: entry.raw(), expire_at_ms: entry.expire_at_ms() })
         });
         assert!(seen.as_ref() == self.truth.get(key), "memory differs for {key:?}");
         seen
@@ -252,14 +307,7 @@ impl Engine {
     fn step(&mut self, step: Step) {
         match step {
             Step::Put(number, len, expire_at_ms) => self.put(key_of(number), len, expire_at_ms),
-            Step::Delete(number) => {
-                let key = key_of(number);
-                if let Some(before) = self.load(&key) {
-                    let counts = delta(-1, -expires(before.expire_at_ms));
-                    self.write(vec![(Logged::Delete(key.clone(), counts), None)]);
-                    self.set_truth(key, None);
-                }
-            }
+            Step::Delete(number) => self.delete(key_of(number)),
             Step::Expire(number, expire_at_ms) => {
                 let key = key_of(number);
                 if let Some(mut before) = self.load(&key) {
@@ -271,6 +319,10 @@ impl Engine {
                 }
             }
             Step::WriteRange(number, offset, len) => self.write_range(key_of(number), offset, len),
+            Step::Edit(number, seed) => self.edit(key_of(number), &mut Random::new(seed)),
+            Step::PutCollection(number, seed, expire_at_ms) => {
+                self.put_collection(key_of(number), &mut Random::new(seed), expire_at_ms);
+            }
             Step::Rename(from, to) => self.transfer(key_of(from), key_of(to), true),
             Step::Copy(from, to) => self.transfer(key_of(from), key_of(to), false),
             Step::Read(number) => {
@@ -286,7 +338,90 @@ impl Engine {
             Step::Scan(count) => self.scan(count),
             Step::Due(now_ms) => self.due(now_ms),
             Step::Crash => self.crash(),
+            Step::Resolve(count) => self.resolve(count),
         }
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        if let Some(before) = self.load(&key) {
+            let counts = delta(-1, -expires(before.expire_at_ms));
+            self.write(vec![(Logged::Delete(key.clone(), counts), None)]);
+            self.set_truth(key, None);
+        }
+    }
+
+    /// Changes a collection, or begins one where there is none.
+    fn edit(&mut self, key: Vec<u8>, random: &mut Random) {
+        let before = self.load(&key);
+        let mut below = |bound| random.below(bound);
+        let is_string = |truth: &Truth| matches!(truth.value, Content::String(_));
+        if before.as_ref().is_some_and(is_string) {
+            return self.delete(key);
+        }
+        let (creates, expire_at_ms) = match &before {
+            None => (true, None),
+            Some(before) => (false, before.expire_at_ms),
+        };
+        let before = before.map(|before| before.value);
+        let mut value = before.unwrap_or_else(|| Content::empty(random_kind(&mut below)));
+        let edit = random_edit(&value, &mut below);
+        value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+        if value.len() == 0 {
+            return self.delete(key);
+        }
+        let (shape, counts) = (value.shape(), delta(i8::from(creates), 0));
+        self.write(vec![(Logged::Edit(key.clone(), creates, shape, edit, counts), None)]);
+        self.set_truth(key, Some(Truth { value, shape, raw: false, expire_at_ms }));
+    }
+
+    /// Puts a whole collection in place of whatever there was, mostly a large one.
+    fn put_collection(&mut self, key: Vec<u8>, random: &mut Random, expire_at_ms: Option<u64>) {
+        let before = self.load(&key);
+        let mut below = |bound| random.below(bound);
+        let mut value = Content::empty(random_kind(&mut below));
+        while value.len() == 0 || below(4) > 0 {
+            let edit = random_edit(&value, &mut below);
+            value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+        }
+        let handle = value.handle(hasher());
+        let truth = Truth { shape: value.shape(), value, raw: false, expire_at_ms };
+        self.put_handle(key, before, truth, handle);
+    }
+
+    /// The records of a whole value, as the engine writes them.
+    fn put_handle(
+        &mut self,
+        key: Vec<u8>,
+        before: Option<Truth>,
+        truth: Truth,
+        handle: ValueHandle,
+    ) {
+        let had = before.map_or((0, 0), |before| (1, expires(before.expire_at_ms)));
+        let expire_at_ms = truth.expire_at_ms;
+        let counts = |expire_at_ms| delta(1 - had.0, expires(expire_at_ms) - had.1);
+        let records = match handle {
+            ValueHandle::String(_) => {
+                let Content::String(bytes) = &truth.value else { panic!("a string") };
+                let (bytes, counts) = (bytes.clone(), counts(expire_at_ms));
+                let put = Logged::Put(key.clone(), bytes, truth.raw, expire_at_ms, counts);
+                vec![(put, Some(handle))]
+            }
+            ValueHandle::Packed(blob) => {
+                let counts = counts(expire_at_ms);
+                vec![(Logged::PutPacked(key.clone(), blob, expire_at_ms, counts), None)]
+            }
+            ValueHandle::Collection(_) => {
+                let whole = truth.value.whole();
+                let edit = Logged::Edit(key.clone(), true, truth.shape, whole, counts(None));
+                let mut records = vec![(edit, Some(handle))];
+                if expire_at_ms.is_some() {
+                    records.push((Logged::Expire(key.clone(), expire_at_ms, delta(0, 1)), None));
+                }
+                records
+            }
+        };
+        self.write(records);
+        self.set_truth(key, Some(truth));
     }
 
     fn put(&mut self, key: Vec<u8>, len: usize, expire_at_ms: Option<u64>) {
@@ -298,18 +433,22 @@ impl Engine {
         let shared = (len % 2 == 1)
             .then(|| ValueHandle::String(StringHandle::create(value.clone().into(), 0)));
         self.write(vec![(logged, shared)]);
-        self.set_truth(key, Some(Truth { value, raw: false, expire_at_ms }));
+        let value = Content::String(value);
+        self.set_truth(key, Some(Truth { value, shape: 0, raw: false, expire_at_ms }));
     }
 
     fn write_range(&mut self, key: Vec<u8>, offset: u64, len: usize) {
         let Some(mut before) = self.load(&key) else {
             return;
         };
+        let Content::String(value) = &mut before.value else {
+            return;
+        };
         let bytes = vec![self.lsn as u8; len];
         self.write(vec![(Logged::WriteRange(key.clone(), offset, bytes.clone()), None)]);
         let end = offset as usize + len;
-        before.value.resize(before.value.len().max(end), 0);
-        before.value[offset as usize..end].copy_from_slice(&bytes);
+        value.resize(value.len().max(end), 0);
+        value[offset as usize..end].copy_from_slice(&bytes);
         before.raw = true;
         self.set_truth(key, Some(before));
     }
@@ -319,22 +458,13 @@ impl Engine {
         let (Some(source), true) = (source, from != to) else {
             return;
         };
-        let has_deadline = expires(source.expire_at_ms);
-        let had = target.map_or((0, 0), |target| (1, expires(target.expire_at_ms)));
-        let counts = delta(1 - had.0, has_deadline - had.1);
         let handle = self.partition.share(KEYSPACE, position_of(&from), &from);
-        let (value, raw) = (source.value.clone(), source.raw);
-        let put = Logged::Put(to.clone(), value, raw, source.expire_at_ms, counts);
-        let mut records = vec![(put, handle)];
+        let has_deadline = expires(source.expire_at_ms);
+        self.put_handle(to, target, source, handle.expect("a live value"));
         if is_move {
-            let delete = Logged::Delete(from.clone(), delta(-1, -has_deadline));
-            records.insert(0, (delete, None));
-        }
-        self.write(records);
-        if is_move {
+            self.write(vec![(Logged::Delete(from.clone(), delta(-1, -has_deadline)), None)]);
             self.set_truth(from, None);
         }
-        self.set_truth(to, Some(source));
     }
 
     /// A load during which the key is written, captured and unloaded again.
@@ -358,9 +488,13 @@ impl Engine {
     }
 
     fn capture(&mut self, budget: usize) {
+        if self.in_flight.is_none() {
+            self.resolve(usize::MAX);
+        }
         let lsn = self.lsn;
         let in_flight = self.in_flight.get_or_insert_with(|| {
-            self.partition.begin_capture(lsn + 1);
+            self.captures += 1;
+            self.partition.begin_capture(self.captures);
             InFlight { cut: lsn, rows: Vec::new(), capture: Capture::default(), is_whole: false }
         });
         if in_flight.is_whole {
@@ -382,8 +516,18 @@ impl Engine {
                     let pages = pages.iter().map(|p| (p.number, (p.bytes.clone(), p.lsn)));
                     Row::Paged(expire_at_ms, raw, len, generation, pages.collect())
                 }
-                CapturedValue::Packed { .. } | CapturedValue::Chunked { .. } => {
-                    unreachable!("only strings are written")
+                CapturedValue::Packed { expire_at_ms, blob } => {
+                    Row::Packed(expire_at_ms, blob.to_vec())
+                }
+                CapturedValue::Chunked { head, chunks } => {
+                    assert!(chunks.is_sorted_by_key(|chunk| chunk.id));
+                    let encoded = chunks.iter().map(|chunk| {
+                        let mut bytes = Vec::new();
+                        chunk.content.iter().for_each(|content| content.encode(&mut bytes));
+                        assert!(chunk.lsn <= row.lsn, "the head is as new as its chunks");
+                        (chunk.id, (chunk.lsn, Bytes::from(bytes)))
+                    });
+                    Row::Chunked(head, encoded.collect())
                 }
             };
             in_flight.rows.push((row.key.to_vec(), row.lsn, value));
@@ -422,6 +566,17 @@ impl Engine {
                     pages.entry(*number).or_insert_with(|| page.clone());
                 }
             }
+            if let (Row::Chunked(head, chunks), Row::Chunked(old_head, old)) = (&mut row, before) {
+                let same = head.generation == old_head.generation;
+                for (id, chunk) in old.iter().filter(|_| same) {
+                    let newer = chunks.entry(*id).or_insert_with(|| chunk.clone());
+                    assert!(newer.0 >= chunk.0, "chunks only get newer");
+                }
+            }
+        }
+        if let Row::Chunked(head, chunks) = &mut row {
+            chunks.retain(|_, chunk| !chunk.1.is_empty());
+            assert_eq!(chunks.len() as u64, head.chunk_count);
         }
         self.parts.insert(key, (lsn, row));
     }
@@ -498,14 +653,20 @@ impl Engine {
             self.partition.set_slot_counts(*count);
         }
         for (lsn, logged) in self.log.iter().filter(|(lsn, _)| *lsn >= self.log_start) {
+            assert!(logged.is_sound(), "{logged:?}");
             let at = At { lsn: *lsn, now_ms: NOW_MS, fresh: false };
             self.partition.apply(position_of(logged.key()), &logged.record(), at, None);
         }
-        loop {
-            let pending = self.partition.pending_keys(3);
+    }
+
+    /// Reads the bases of up to so many pending keys.
+    fn resolve(&mut self, mut count: usize) {
+        while count > 0 {
+            let pending = self.partition.pending_keys(count.min(3));
             if pending.is_empty() {
                 break;
             }
+            count = count.saturating_sub(pending.len());
             for (keyspace, position, key) in pending {
                 let cold = self.cold(&key);
                 let departures = self.partition.departures(keyspace, position);
@@ -527,7 +688,12 @@ impl Engine {
             assert_eq!(counts.keys, of_slot.count() as u64);
         }
         let cold = self.truth.len() as u64 - self.partition.resident_keys();
-        assert_eq!(self.partition.has_cold(), cold > 0);
+        let waits = |key: &Vec<u8>| {
+            let entry = self.partition.find(KEYSPACE, position_of(key), key);
+            entry.is_some_and(|entry| entry.is_pending())
+        };
+        let pending = self.truth.keys().any(waits);
+        assert_eq!(self.partition.has_cold(), cold > 0 || pending);
     }
 
     /// A whole checkpoint leaves nothing dirty, and parts that hold everything.
@@ -567,6 +733,10 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
         8 => (0..keys, deadline()).prop_map(|(k, d)| Step::Expire(k, d)),
         8 => (0..keys, 0..100u64, 1..100usize).prop_map(|(k, o, l)| Step::WriteRange(k, o, l)),
         2 => (0..keys, 0..140_000u64, 1..9usize).prop_map(|(k, o, l)| Step::WriteRange(k, o, l)),
+        40 => (0..keys, any::<u64>()).prop_map(|(k, seed)| Step::Edit(k, seed)),
+        8 => (0..keys, any::<u64>(), deadline())
+            .prop_map(|(k, seed, d)| Step::PutCollection(k, seed, d)),
+        3 => (1..5usize).prop_map(Step::Resolve),
         2 => (0..keys, 0..keys).prop_map(|(a, b)| Step::Rename(a, b)),
         2 => (0..keys, 0..keys).prop_map(|(a, b)| Step::Copy(a, b)),
         6 => (0..keys).prop_map(Step::Read),

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use crate::format::edit::Edit;
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
-use crate::types::{HashSeed, Lsn, Position};
+use crate::types::{HashSeed, Lsn, Position, ValueKind};
+use crate::value::item::Item;
+use crate::value::list_item;
 use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
@@ -341,6 +344,43 @@ fn large_values_are_left_for_the_caller_to_free() {
     apply(&mut partition, &key(1), &delete(&key(1)), at(2));
     assert!(!partition.take_garbage().is_empty());
     assert!(partition.take_garbage().is_empty());
+}
+
+fn edit(key: &[u8], creates: bool, kind: ValueKind, edit: Edit<'_>) -> Record<'static> {
+    let (key, bytes) = (key.to_vec().leak(), edit.to_bytes().leak());
+    let edit = Edit::from_bytes(bytes).unwrap();
+    let counts = CountDelta { keys: i8::from(creates), expires: 0 };
+    Record::Edit { keyspace: 0, key, creates, shape: kind.shape(1), edit, counts }
+}
+
+#[test]
+fn a_change_of_another_kind_leaves_a_collection_as_it_is() {
+    let (mut members, mut elements) = (Vec::new(), Vec::new());
+    for number in 0..200 {
+        Item::new(format!("member {number}").as_bytes(), b"").encode(&mut members);
+        list_item::encode(format!("element {number}").as_bytes(), &mut elements);
+    }
+    let one = &members[..Item::decode(&members, 0).unwrap().1];
+    for (number, items) in [one, &members].into_iter().enumerate() {
+        let (mut partition, key) = (partition(), key(number as u64));
+        let set = edit(&key, true, ValueKind::Set, Edit::Put { items });
+        apply(&mut partition, &key, &set, at(1));
+        let push = Edit::Push { front: true, elements: &elements };
+        let wrong = [
+            edit(&key, false, ValueKind::List, push),
+            edit(&key, false, ValueKind::List, Edit::Cut { index: 0, count: 9 }),
+            edit(&key, false, ValueKind::Hash, Edit::Put { items: &members }),
+            edit(&key, false, ValueKind::Zset, Edit::Remove { members: &members }),
+        ];
+        let held = partition.share(0, position_of(&key), &key).unwrap();
+        for (lsn, record) in (2..).zip(&wrong) {
+            apply(&mut partition, &key, record, at(lsn));
+            let now = partition.share(0, position_of(&key), &key).unwrap();
+            let (now, held) = (now.as_value(), held.as_value());
+            assert_eq!((now.kind(), now.items().count()), (held.kind(), held.items().count()));
+        }
+        partition.check_invariants();
+    }
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::error::Result;
 use crate::io::Storage;
 use crate::io::sim::SimStorage;
 use crate::limits::STRING_PAGE_BYTES;
-use crate::types::{DatabaseId, ValueKind};
+use crate::types::{ChunkId, DatabaseId, ValueKind};
+use crate::value::chunks::ChunkBytes;
 
 pub(super) const DATABASE: DatabaseId = DatabaseId([3; 16]);
 const DEAD: KeyspaceId = 9;
@@ -74,6 +75,20 @@ type Rows = BTreeMap<ModelKey, ModelRow>;
 struct ModelRow {
     whole: ColdRow,
     dirty: Vec<DirtyPage>,
+    chunks: Vec<DirtyChunk>,
+}
+
+/// The bytes of a chunk, as a part keeps them.
+struct RawChunk(Bytes);
+
+impl ChunkBytes for RawChunk {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
 }
 
 impl ModelRow {
@@ -90,8 +105,11 @@ impl ModelRow {
                 generation: *generation,
                 pages: &self.dirty,
             },
-            ColdContent::Packed { .. } | ColdContent::Chunked { .. } => {
-                unreachable!("the model has only strings")
+            ColdContent::Packed { expire_at_ms, blob } => {
+                RowValue::Packed { expire_at_ms: *expire_at_ms, blob }
+            }
+            ColdContent::Chunked { head, .. } => {
+                RowValue::Chunked { head: *head, chunks: &self.chunks }
             }
         };
         writer.push(key, self.whole.lsn, &value).unwrap();
@@ -105,7 +123,16 @@ enum Change {
     PutPaged(u64, Option<u64>),
     /// Change a page of a paged string and perhaps append.
     Touch(u32, u64),
+    PutPacked(u8, usize, Option<u64>),
+    /// A new incarnation with these chunks.
+    PutChunked(u8, BTreeMap<usize, usize>, Option<u64>),
+    /// Change chunks of what is in chunks; none takes one away.
+    TouchChunks(BTreeMap<usize, Option<usize>>, Option<u64>),
 }
+
+/// Identities of chunks, from one end of what there is to the other.
+const IDS: [ChunkId; 8] =
+    [0, 1, 2, 0x7fff_ffff, u64::MAX as ChunkId, 1 << 64, 3 << 100, ChunkId::MAX];
 
 fn change() -> impl Strategy<Value = Change> {
     let expiry = || prop_oneof![Just(None), (1..50u64).prop_map(Some)];
@@ -117,7 +144,19 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(l, e, r)| Change::Put(l, e, r)),
         2 => (1..page * 3, expiry()).prop_map(|(l, e)| Change::PutPaged(l, e)),
         3 => (0..4u32, 0..page * 2).prop_map(|(page, more)| Change::Touch(page, more)),
+        2 => (shape(), 0..2000usize, expiry()).prop_map(|(s, l, e)| Change::PutPacked(s, l, e)),
+        3 => (shape(), chunks(), expiry()).prop_map(|(s, c, e)| Change::PutChunked(s, c, e)),
+        12 => (prop::collection::btree_map(0..8usize, prop::option::of(1..9000usize), 0..6),
+            expiry()).prop_map(|(chunks, e)| Change::TouchChunks(chunks, e)),
     ]
+}
+
+fn shape() -> impl Strategy<Value = u8> {
+    prop::sample::select(vec![0x10u8, 0x21, 0x3f, 0x42])
+}
+
+fn chunks() -> impl Strategy<Value = BTreeMap<usize, usize>> {
+    prop::collection::btree_map(0..8usize, 1..9000usize, 0..8)
 }
 
 /// Keys of several keyspaces; some share a position, one is longer than a block.
@@ -140,6 +179,34 @@ fn filled(len: usize, lsn: Lsn) -> Bytes {
 /// What a key holds after a change.
 fn changed(before: Option<&ColdRow>, change: &Change, lsn: Lsn) -> Option<ModelRow> {
     let page_bytes = STRING_PAGE_BYTES as u64;
+    match (change, before.map(|row| &row.content)) {
+        (Change::PutPacked(shape, len, expire_at_ms), _) => {
+            let blob = [&[*shape], &filled(*len, lsn)[..]].concat();
+            let content = ColdContent::Packed { expire_at_ms: *expire_at_ms, blob };
+            let whole = ColdRow { lsn, content };
+            return Some(ModelRow { whole, dirty: Vec::new(), chunks: Vec::new() });
+        }
+        (Change::PutChunked(shape, chunks, expire_at_ms), _) => {
+            let head = ChunkedHead {
+                expire_at_ms: *expire_at_ms,
+                shape: *shape,
+                len: 0,
+                chunk_count: 0,
+                generation: lsn,
+            };
+            let chunks = chunks.iter().map(|(id, len)| (*id, Some(*len)));
+            return Some(chunked(head, Vec::new(), chunks.collect(), lsn));
+        }
+        (
+            Change::TouchChunks(changes, expire_at_ms),
+            Some(ColdContent::Chunked { head, chunks }),
+        ) => {
+            let head = ChunkedHead { expire_at_ms: *expire_at_ms, ..*head };
+            return Some(chunked(head, chunks.clone(), changes.clone(), lsn));
+        }
+        (Change::TouchChunks(..), _) => return None,
+        _ => {}
+    }
     let (content, dirty) = match (change, before.map(|row| &row.content)) {
         (Change::Delete, _) => (ColdContent::Tombstone, Vec::new()),
         (Change::Put(len, expire_at_ms, raw), _) => {
@@ -174,10 +241,36 @@ fn changed(before: Option<&ColdRow>, change: &Change, lsn: Lsn) -> Option<ModelR
         (Change::Touch(number, more), Some(ColdContent::Paged { .. })) => {
             touched(before?.content.clone(), *number, *more, lsn)
         }
-        (Change::Touch(..), _) => return None,
+        _ => return None,
     };
     let whole = ColdRow { lsn, content };
-    Some(ModelRow { whole, dirty })
+    Some(ModelRow { whole, dirty, chunks: Vec::new() })
+}
+
+/// What is in chunks, with some of them changed or gone.
+fn chunked(
+    head: ChunkedHead,
+    chunks: Vec<(ChunkId, Lsn, Bytes)>,
+    changes: BTreeMap<usize, Option<usize>>,
+    lsn: Lsn,
+) -> ModelRow {
+    let keyed = chunks.into_iter().map(|(id, lsn, bytes)| (id, (lsn, bytes)));
+    let mut chunks: BTreeMap<ChunkId, (Lsn, Bytes)> = keyed.collect();
+    let mut dirty = Vec::new();
+    for (index, len) in changes {
+        let id = IDS[index];
+        let content = len.map(|len| filled(len, lsn + index as u64));
+        match &content {
+            Some(bytes) => drop(chunks.insert(id, (lsn, bytes.clone()))),
+            None => drop(chunks.remove(&id)),
+        }
+        let content = content.map(|bytes| Arc::new(RawChunk(bytes)) as Arc<dyn ChunkBytes>);
+        dirty.push(DirtyChunk { id, lsn, content });
+    }
+    let head = ChunkedHead { len: lsn, chunk_count: chunks.len() as u64, ..head };
+    let chunks = chunks.into_iter().map(|(id, (lsn, bytes))| (id, lsn, bytes)).collect();
+    let whole = ColdRow { lsn, content: ColdContent::Chunked { head, chunks } };
+    ModelRow { whole, dirty: Vec::new(), chunks: dirty }
 }
 
 fn touched(old: ColdContent, number: u32, more: u64, lsn: Lsn) -> (ColdContent, Vec<DirtyPage>) {
@@ -209,10 +302,11 @@ type Model = BTreeMap<ModelKey, ColdRow>;
 
 fn deadline_of(row: &ColdRow) -> Option<u64> {
     match row.content {
-        ColdContent::String { expire_at_ms, .. } | ColdContent::Paged { expire_at_ms, .. } => {
-            expire_at_ms
-        }
-        _ => None,
+        ColdContent::String { expire_at_ms, .. }
+        | ColdContent::Paged { expire_at_ms, .. }
+        | ColdContent::Packed { expire_at_ms, .. } => expire_at_ms,
+        ColdContent::Chunked { head, .. } => head.expire_at_ms,
+        ColdContent::Tombstone => None,
     }
 }
 
@@ -241,9 +335,20 @@ fn check_lookups(set: &PartSet, model: &Model) {
                 kind: ValueKind::String,
                 generation: Some(*generation),
             }),
-            ColdContent::Packed { .. } | ColdContent::Chunked { .. } => {
-                unreachable!("the model has only strings")
-            }
+            ColdContent::Packed { expire_at_ms, blob } => Some(LiveMeta {
+                expire_at_ms: *expire_at_ms,
+                raw: false,
+                len: blob.len() as u64 - 1,
+                kind: ValueKind::of_shape(blob[0]).unwrap(),
+                generation: None,
+            }),
+            ColdContent::Chunked { head, .. } => Some(LiveMeta {
+                expire_at_ms: head.expire_at_ms,
+                raw: false,
+                len: head.len,
+                kind: ValueKind::of_shape(head.shape).unwrap(),
+                generation: Some(head.generation),
+            }),
         });
         assert_eq!(meta.and_then(|meta| meta.live), live);
         let head = set.lookup_paged(keyspace, position, &key).unwrap();
@@ -544,6 +649,68 @@ fn pages_of_another_generation_never_fill_a_gap() {
     // The newest head is alone, its pages are behind a head of another generation.
     let set = paged_parts(&mut rig, &[(1, 10, &[0]), (1, 20, &[])]);
     assert!(matches!(lookup(&set), Err(crate::error::Error::Corrupt { .. })));
+}
+
+/// Parts with one collection each: (chunks it has, generation, what was flushed), oldest first.
+fn chunked_parts(rig: &mut Rig, heads: &[(u64, u64, &[(ChunkId, &'static [u8])])]) -> PartSet {
+    let part = |(run, (chunk_count, generation, flushed)): (u64, &(u64, u64, &[_]))| {
+        let mut writer = rig.writer().unwrap();
+        let chunk = |(id, bytes): &(ChunkId, &'static [u8])| {
+            let content = Arc::new(RawChunk(Bytes::from_static(bytes))) as Arc<dyn ChunkBytes>;
+            let content = (!bytes.is_empty()).then_some(content);
+            DirtyChunk { id: *id, lsn: 100 + run, content }
+        };
+        let chunks: Vec<DirtyChunk> = flushed.iter().map(chunk).collect();
+        let (chunk_count, generation) = (*chunk_count, *generation);
+        let head = ChunkedHead { expire_at_ms: None, shape: 0x41, len: 9, chunk_count, generation };
+        let key = RowKey { keyspace: 1, position: Position(5), key: b"large" };
+        writer.push(&key, 100 + run, &RowValue::Chunked { head, chunks: &chunks }).unwrap();
+        let meta = writer.finish(run).unwrap();
+        rig.open(&meta)
+    };
+    PartSet::new((1..).zip(heads).map(part).collect())
+}
+
+fn chunks_of(set: &PartSet) -> Result<Vec<(ChunkId, Bytes)>> {
+    let row = set.lookup(1, Position(5), b"large")?.unwrap();
+    let ColdContent::Chunked { chunks, .. } = row.content else { panic!("{row:?}") };
+    Ok(chunks.into_iter().map(|(id, _, bytes)| (id, bytes)).collect())
+}
+
+#[test]
+fn a_chunk_that_is_gone_hides_older_ones_until_the_bottom() {
+    let mut rig = Rig::new();
+    let rows: &[(u64, u64, &[(ChunkId, &[u8])])] = &[
+        (2, 7, &[(1, b"one"), (2, b"two")]),
+        (1, 7, &[(2, b"")]),
+        (2, 7, &[(3, b"three")]),
+        (2, 7, &[(1, b""), (2, b"again")]),
+    ];
+    let set = chunked_parts(&mut rig, rows);
+    let expected = vec![(2, Bytes::from("again")), (3, Bytes::from("three"))];
+    assert_eq!(chunks_of(&set).unwrap(), expected);
+    let above = merged(&mut rig, &set, 0..3, false);
+    assert_eq!(chunks_of(&above).unwrap(), expected);
+    assert_eq!(above.parts()[0].meta().row_count, 4, "a head, two chunks, one that is gone");
+    let all = merged(&mut rig, &above, 0..2, false);
+    assert_eq!(chunks_of(&all).unwrap(), expected);
+    assert_eq!(all.parts()[0].meta().row_count, 3);
+}
+
+#[test]
+fn chunks_of_another_incarnation_never_fill_a_gap() {
+    let mut rig = Rig::new();
+    let rows: &[(u64, u64, &[(ChunkId, &[u8])])] =
+        &[(2, 7, &[(1, b"one"), (2, b"two")]), (2, 8, &[(1, b"other")])];
+    let set = chunked_parts(&mut rig, rows);
+    chunks_of(&set).unwrap_err();
+    let set = merged(&mut rig, &set, 0..2, false);
+    chunks_of(&set).unwrap_err();
+    // Nor do chunks of the same one behind a key that was something else in between.
+    let rows: &[(u64, u64, &[(ChunkId, &[u8])])] =
+        &[(1, 7, &[(1, b"one")]), (0, 8, &[]), (1, 7, &[])];
+    let set = chunked_parts(&mut rig, rows);
+    chunks_of(&set).unwrap_err();
 }
 
 #[test]

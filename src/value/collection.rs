@@ -75,7 +75,8 @@ impl Collection {
             }
             ValueKind::String | ValueKind::Stream => return None,
         };
-        (collection.len() == len && len > 0).then_some(collection)
+        // Generation 0 would be replaced by the next capture, which takes but what is dirty.
+        (collection.len() == len && len > 0 && generation > 0).then_some(collection)
     }
 
     /// What it is.
@@ -271,6 +272,8 @@ mod tests {
                 assert!(other == ValueKind::Hash || read(other, 1001, &parts).is_none());
             }
             assert!(read(ValueKind::String, 1001, &parts).is_none());
+            let shape = kind.shape(3);
+            assert!(Collection::from_parts(shape, 0, 1001, hasher(), &parts).is_none());
         }
     }
 

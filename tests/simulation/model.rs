@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use firn::format::edit::Edit;
+
+use super::content::Content;
+
 /// Databases that the simulation uses.
 pub const DATABASES: u32 = 3;
 
 /// A value and its deadline.
-pub type Held = (Vec<u8>, Option<u64>);
+pub type Held = (Content, Option<u64>);
 
 /// All live and expired keys of all databases.
 pub type State = BTreeMap<(u32, Vec<u8>), Held>;
@@ -14,14 +18,51 @@ pub type State = BTreeMap<(u32, Vec<u8>), Held>;
 /// One change, as the model understands it.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Put { db: u32, key: Vec<u8>, value: Vec<u8>, deadline: Option<u64> },
-    Delete { db: u32, key: Vec<u8> },
-    WriteRange { db: u32, key: Vec<u8>, offset: usize, bytes: Vec<u8> },
-    Expire { db: u32, key: Vec<u8>, deadline: Option<u64> },
-    Rename { db: u32, from: Vec<u8>, to: Vec<u8> },
-    Copy { db: u32, from: Vec<u8>, to: Vec<u8> },
-    Flush { db: u32 },
-    Swap { a: u32, b: u32 },
+    Put {
+        db: u32,
+        key: Vec<u8>,
+        value: Content,
+        deadline: Option<u64>,
+    },
+    /// Changes a collection, or begins this one.
+    Edit {
+        db: u32,
+        key: Vec<u8>,
+        begins: Option<Content>,
+        edit: Vec<u8>,
+    },
+    Delete {
+        db: u32,
+        key: Vec<u8>,
+    },
+    WriteRange {
+        db: u32,
+        key: Vec<u8>,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Expire {
+        db: u32,
+        key: Vec<u8>,
+        deadline: Option<u64>,
+    },
+    Rename {
+        db: u32,
+        from: Vec<u8>,
+        to: Vec<u8>,
+    },
+    Copy {
+        db: u32,
+        from: Vec<u8>,
+        to: Vec<u8>,
+    },
+    Flush {
+        db: u32,
+    },
+    Swap {
+        a: u32,
+        b: u32,
+    },
 }
 
 impl Change {
@@ -31,11 +72,23 @@ impl Change {
             Change::Put { db, key, value, deadline } => {
                 state.insert((db, key), (value, deadline));
             }
+            Change::Edit { db, key, begins, edit } => {
+                let edit = Edit::from_bytes(&edit).expect("it was encoded here");
+                let (mut value, deadline) = match begins {
+                    Some(empty) => (empty, None),
+                    None => state.remove(&(db, key.clone())).expect("an edit needs its key"),
+                };
+                value.apply(&edit);
+                state.insert((db, key), (value, deadline));
+            }
             Change::Delete { db, key } => {
                 state.remove(&(db, key));
             }
             Change::WriteRange { db, key, offset, bytes } => {
-                let value = &mut state.get_mut(&(db, key)).expect("a range needs its key").0;
+                let held = state.get_mut(&(db, key)).expect("a range needs its key");
+                let Content::String(value) = &mut held.0 else {
+                    panic!("a range needs a string");
+                };
                 let end = offset + bytes.len();
                 if value.len() < end {
                     value.resize(end, 0);

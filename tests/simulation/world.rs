@@ -4,18 +4,20 @@ use std::sync::{Arc, Mutex};
 
 use firn::engine::Engine;
 use firn::engine::begin::{Begin, ColdFetch, Intent};
-use firn::engine::unit::{Key, NewString, Unit, ValueRef};
+use firn::engine::unit::{Key, NewString, Unit};
 use firn::error::{Error, Result};
+use firn::format::edit::Edit;
 use firn::format::record::DeleteReason;
 use firn::io::Clock;
 use firn::io::clock::SimClock;
 use firn::io::fault::{self, Failure, Operation};
 use firn::io::sim::SimStorage;
 use firn::options::Options;
-use firn::types::Durability;
+use firn::types::{Durability, ValueKind};
 
 use super::Choices;
-use super::model::{Change, DATABASES, History};
+use super::content::{Content, random_edit, random_kind};
+use super::model::{Change, DATABASES, Held, History};
 
 /// What goes wrong while operations run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,9 +125,11 @@ impl World {
 
     fn step(&mut self) -> Result<()> {
         match self.random.below(100) {
-            0..40 => self.write_one(),
-            40..52 => self.change_one(),
-            52..58 => self.write_many(),
+            0..16 => self.write_one(),
+            16..42 => self.edit_one(),
+            42..46 => self.put_collection(),
+            46..54 => self.change_one(),
+            54..58 => self.write_many(),
             58..60 => self.change_databases(),
             60..75 => self.read_one(),
             75..78 => self.scan_all(),
@@ -213,8 +217,10 @@ impl World {
         let (_, to) = self.random_key();
         let (bytes, deadline) = (self.random_bytes(), self.random_deadline());
         let (kind, at) = (self.random.below(4), self.random.below(1000));
-        let held = self.history.get(db, &key, self.engine().now_ms()).map_or(0, |h| h.0.len());
-        let bound = (held + bytes.len()) as u64 + 400;
+        let before = self.history.get(db, &key, self.engine().now_ms());
+        let is_string = before.is_some_and(|held| matches!(held.0, Content::String(_)));
+        let held = before.map_or(0, |held| held.0.len());
+        let bound = before.map_or(0, |held| held.0.record_bytes()) + bytes.len() as u64 + 400;
         let offset = if held == 0 { at } else { at * held as u64 / 999 };
         self.unit(&[(db, key.clone()), (db, to.clone())], bound, |unit, keys| {
             if unit.get(&keys[0]).is_none() {
@@ -233,13 +239,62 @@ impl World {
                     unit.copy(&keys[0], &keys[1]);
                     vec![Change::Copy { db, from: key.clone(), to: to.clone() }]
                 }
-                _ if bytes.is_empty() => Vec::new(),
+                _ if bytes.is_empty() || !is_string => Vec::new(),
                 _ => {
                     unit.write_range(&keys[0], offset, NewString::Copied(&bytes));
                     let (key, offset) = (key.clone(), offset as usize);
                     vec![Change::WriteRange { db, key, offset, bytes: bytes.clone() }]
                 }
             }
+        })
+    }
+
+    /// Changes a collection, or begins one where there is none; what is left without an item, and
+    /// what is no collection, goes.
+    fn edit_one(&mut self) -> Result<()> {
+        let (db, key) = self.random_key();
+        let before = self.history.get(db, &key, self.engine().now_ms()).cloned();
+        let random = &mut self.random;
+        let mut below = |bound| random.below(bound);
+        let begins = match before {
+            None => Some(Content::empty(random_kind(&mut below))),
+            Some(_) => None,
+        };
+        let before = before.map(|held| held.0);
+        let mut value = begins.clone().or(before).expect("one of both");
+        let mut edit = Vec::new();
+        if let Content::String(bytes) = &mut value {
+            bytes.clear();
+        } else {
+            edit = random_edit(&value, &mut below);
+            value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+        }
+        let shape = value.shape();
+        self.unit(&[(db, key.clone())], edit.len() as u64 + 400, |unit, keys| {
+            if value.len() == 0 {
+                unit.delete(&keys[0], DeleteReason::Command);
+                return vec![Change::Delete { db, key: key.clone() }];
+            }
+            unit.edit(&keys[0], shape, Edit::from_bytes(&edit).expect("it was encoded here"));
+            let (key, begins, edit) = (key.clone(), begins.clone(), edit.clone());
+            vec![Change::Edit { db, key, begins, edit }]
+        })
+    }
+
+    /// Puts a whole collection in place of whatever there was.
+    fn put_collection(&mut self) -> Result<()> {
+        let ((db, key), deadline) = (self.random_key(), self.random_deadline());
+        let random = &mut self.random;
+        let mut below = |bound| random.below(bound);
+        let mut value = Content::empty(random_kind(&mut below));
+        while value.len() == 0 || below(3) > 0 {
+            let edit = random_edit(&value, &mut below);
+            value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+        }
+        self.unit(&[(db, key.clone())], value.record_bytes() + 400, |unit, keys| {
+            let handle = value.handle(unit.member_hasher());
+            unit.put_collection(&keys[0], handle, deadline);
+            vec![Change::Put { db, key: key.clone(), value: value.clone(), deadline }]
         })
     }
 
@@ -294,8 +349,10 @@ impl World {
             match engine.begin(&keys, Intent::read(now_ms)) {
                 Begin::Ready(mut unit) => {
                     let found = unit.get(&keys[0]).map(|view| {
-                        let ValueRef::String(value) = view.value;
-                        (value.to_vec(), view.expire_at_ms)
+                        let (value, shape) = Content::of(view.value);
+                        let kind = ValueKind::of_shape(shape).unwrap_or(ValueKind::String);
+                        assert_eq!(kind, value.kind());
+                        (value, view.expire_at_ms)
                     });
                     let name = String::from_utf8_lossy(name);
                     assert!(
@@ -418,11 +475,12 @@ fn fetch(engine: &Engine, cold: ColdFetch) -> Result<()> {
 }
 
 fn put(db: u32, key: &[u8], value: &[u8], deadline: Option<u64>) -> Change {
-    Change::Put { db, key: key.to_vec(), value: value.to_vec(), deadline }
+    Change::Put { db, key: key.to_vec(), value: Content::String(value.to_vec()), deadline }
 }
 
-fn brief(held: Option<&(Vec<u8>, Option<u64>)>) -> String {
+fn brief(held: Option<&Held>) -> String {
     held.map_or("absent".into(), |(value, deadline)| {
-        format!("{} bytes {:?}.. until {deadline:?}", value.len(), &value[..value.len().min(8)])
+        let shown: String = format!("{value:?}").chars().take(80).collect();
+        format!("{} of {} {shown}.. until {deadline:?}", value.kind().name(), value.len())
     })
 }
