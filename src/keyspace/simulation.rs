@@ -136,7 +136,7 @@ enum Row {
     Paged(Option<u64>, bool, u64, Lsn, BTreeMap<u32, (Bytes, Lsn)>),
     Packed(Option<u64>, Vec<u8>),
     /// A chunk of no bytes is gone.
-    Chunked(ChunkedHead, BTreeMap<ChunkId, (Lsn, Bytes)>),
+    Chunked(ChunkedHead, BTreeMap<ChunkId, Bytes>),
 }
 
 type Parts = BTreeMap<Vec<u8>, (Lsn, Row)>;
@@ -243,8 +243,7 @@ impl Engine {
                 Cold::Live { lsn, expire_at_ms, raw: false, value: ValueHandle::Packed(blob) }
             }
             Some((lsn, Row::Chunked(head, chunks))) => {
-                let chunks: Vec<_> =
-                    chunks.into_iter().map(|(id, (lsn, bytes))| (id, lsn, bytes)).collect();
+                let chunks: Vec<_> = chunks.into_iter().collect();
                 let ChunkedHead { shape, generation, len, expire_at_ms, .. } = head;
                 let read = Collection::from_parts(shape, generation, len, hasher(), &chunks);
                 let value = ValueHandle::Collection(Box::new(read.expect("all its chunks")));
@@ -524,8 +523,7 @@ impl Engine {
                     let encoded = chunks.iter().map(|chunk| {
                         let mut bytes = Vec::new();
                         chunk.content.iter().for_each(|content| content.encode(&mut bytes));
-                        assert!(chunk.lsn <= row.lsn, "the head is as new as its chunks");
-                        (chunk.id, (chunk.lsn, Bytes::from(bytes)))
+                        (chunk.id, Bytes::from(bytes))
                     });
                     Row::Chunked(head, encoded.collect())
                 }
@@ -569,13 +567,12 @@ impl Engine {
             if let (Row::Chunked(head, chunks), Row::Chunked(old_head, old)) = (&mut row, before) {
                 let same = head.generation == old_head.generation;
                 for (id, chunk) in old.iter().filter(|_| same) {
-                    let newer = chunks.entry(*id).or_insert_with(|| chunk.clone());
-                    assert!(newer.0 >= chunk.0, "chunks only get newer");
+                    chunks.entry(*id).or_insert_with(|| chunk.clone());
                 }
             }
         }
         if let Row::Chunked(head, chunks) = &mut row {
-            chunks.retain(|_, chunk| !chunk.1.is_empty());
+            chunks.retain(|_, chunk| !chunk.is_empty());
             assert_eq!(chunks.len() as u64, head.chunk_count);
         }
         self.parts.insert(key, (lsn, row));

@@ -250,25 +250,24 @@ fn changed(before: Option<&ColdRow>, change: &Change, lsn: Lsn) -> Option<ModelR
 /// What is in chunks, with some of them changed or gone.
 fn chunked(
     head: ChunkedHead,
-    chunks: Vec<(ChunkId, Lsn, Bytes)>,
+    chunks: Vec<(ChunkId, Bytes)>,
     changes: BTreeMap<usize, Option<usize>>,
     lsn: Lsn,
 ) -> ModelRow {
-    let keyed = chunks.into_iter().map(|(id, lsn, bytes)| (id, (lsn, bytes)));
-    let mut chunks: BTreeMap<ChunkId, (Lsn, Bytes)> = keyed.collect();
+    let mut chunks: BTreeMap<ChunkId, Bytes> = chunks.into_iter().collect();
     let mut dirty = Vec::new();
     for (index, len) in changes {
         let id = IDS[index];
         let content = len.map(|len| filled(len, lsn + index as u64));
         match &content {
-            Some(bytes) => drop(chunks.insert(id, (lsn, bytes.clone()))),
+            Some(bytes) => drop(chunks.insert(id, bytes.clone())),
             None => drop(chunks.remove(&id)),
         }
         let content = content.map(|bytes| Arc::new(RawChunk(bytes)) as Arc<dyn ChunkBytes>);
-        dirty.push(DirtyChunk { id, lsn, content });
+        dirty.push(DirtyChunk { id, content });
     }
     let head = ChunkedHead { len: lsn, chunk_count: chunks.len() as u64, ..head };
-    let chunks = chunks.into_iter().map(|(id, (lsn, bytes))| (id, lsn, bytes)).collect();
+    let chunks = chunks.into_iter().collect();
     let whole = ColdRow { lsn, content: ColdContent::Chunked { head, chunks } };
     ModelRow { whole, dirty: Vec::new(), chunks: dirty }
 }
@@ -658,7 +657,7 @@ fn chunked_parts(rig: &mut Rig, heads: &[(u64, u64, &[(ChunkId, &'static [u8])])
         let chunk = |(id, bytes): &(ChunkId, &'static [u8])| {
             let content = Arc::new(RawChunk(Bytes::from_static(bytes))) as Arc<dyn ChunkBytes>;
             let content = (!bytes.is_empty()).then_some(content);
-            DirtyChunk { id: *id, lsn: 100 + run, content }
+            DirtyChunk { id: *id, content }
         };
         let chunks: Vec<DirtyChunk> = flushed.iter().map(chunk).collect();
         let (chunk_count, generation) = (*chunk_count, *generation);
@@ -674,7 +673,7 @@ fn chunked_parts(rig: &mut Rig, heads: &[(u64, u64, &[(ChunkId, &'static [u8])])
 fn chunks_of(set: &PartSet) -> Result<Vec<(ChunkId, Bytes)>> {
     let row = set.lookup(1, Position(5), b"large")?.unwrap();
     let ColdContent::Chunked { chunks, .. } = row.content else { panic!("{row:?}") };
-    Ok(chunks.into_iter().map(|(id, _, bytes)| (id, bytes)).collect())
+    Ok(chunks.into_iter().collect())
 }
 
 #[test]

@@ -199,16 +199,16 @@ impl Content {
         if self.len() <= PACKED_ITEMS_MAX && blob.len() <= PACKED_BYTES_MAX {
             return ValueHandle::Packed(blob);
         }
-        let mut collection = Collection::from_packed(&[self.shape()], hasher, 1);
+        let mut collection = Collection::from_packed(&[self.shape()], hasher);
         match (&mut collection, self) {
             (Collection::List(list), Content::List(elements)) => {
-                elements.iter().for_each(|element| list.push(false, element, 1));
+                elements.iter().for_each(|element| list.push(false, element));
             }
             (Collection::Zset(zset), Content::Zset(scores)) => {
-                scores.iter().for_each(|(member, score)| drop(zset.insert(member, *score, 1)));
+                scores.iter().for_each(|(member, score)| drop(zset.insert(member, *score)));
             }
             (Collection::Set(members) | Collection::Hash(members), _) => {
-                items_of(items).for_each(|item| drop(members.insert(&item, 1)));
+                items_of(items).for_each(|item| drop(members.insert(&item)));
             }
             _ => panic!("{collection:?}"),
         }
