@@ -298,7 +298,7 @@ fn payloads() -> Vec<Seed> {
     };
     let seed = |name, bytes: Vec<u8>| ("rdb_payload", name, bytes);
     let sealed = |name, body: &[u8]| ("rdb_payload", name, [&[11], body].concat());
-    vec![
+    let strings = vec![
         seed("hello", dump(b"hello")),
         seed("number", dump(b"-70000")),
         seed("compressed", dump(&b"abc".repeat(100))),
@@ -307,7 +307,33 @@ fn payloads() -> Vec<Seed> {
         sealed("body_int16", b"\x00\xc1\x39\x30"),
         sealed("body_lzf", b"\x00\xc3\x09@d\x01xx\xe0W\x00\x01xx"),
         sealed("body_list", b"\x0e\x00"),
-    ]
+    ];
+    strings.into_iter().chain(samples()).collect()
+}
+
+/// The first of the library's samples of each type, their footers replaced by a version in front,
+/// so that mutants get through.
+fn samples() -> Vec<Seed> {
+    #[rustfmt::skip]
+    const NAMES: [&str; 26] = [
+        "type_0", "type_1", "type_2", "type_3", "type_4", "type_5", "type_6", "type_7", "type_8",
+        "type_9", "type_10", "type_11", "type_12", "type_13", "type_14", "type_15", "type_16",
+        "type_17", "type_18", "type_19", "type_20", "type_21", "type_22", "type_23", "type_24",
+        "type_25",
+    ];
+    let lines = include_str!("../../src/rdb/samples.txt").lines();
+    let is_hex = |line: &&str| line.len() > 20 && line.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut seeds: Vec<Seed> = Vec::new();
+    for line in lines.filter(is_hex) {
+        let byte = |at: usize| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
+        let payload: Vec<u8> = (0..line.len()).step_by(2).map(byte).collect();
+        let name = NAMES[usize::from(payload[0])];
+        if seeds.iter().all(|(_, other, _)| *other != name) {
+            let body = &payload[..payload.len() - 10];
+            seeds.push(("rdb_payload", name, [&[12], body].concat()));
+        }
+    }
+    seeds
 }
 
 fn payload_pieces(value: &StringRef<'_>) -> Vec<Bytes> {

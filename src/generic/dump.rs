@@ -53,7 +53,7 @@ pub const COMMANDS: &[Command] = &[
                 ("5.0.0", "Takes `ABSTTL`."),
                 ("5.0.0", "Takes `IDLETIME` and `FREQ`."),
             ],
-            extra_bytes: Some(|args, _| payload::string_bytes(args.get(3))),
+            extra_bytes: Some(|args, _| payload::value_bytes(args.get(3))),
             ..Spec::EMPTY
         },
         run: restore,
@@ -136,6 +136,8 @@ fn decode(packed: &Bytes) -> Result<Bytes, Failure> {
         Err(PayloadError::Footer) => {
             Err(Failure::text("ERR DUMP payload version or checksum are wrong"))
         }
+        // A collection is sound, but cannot be stored yet.
+        Ok(_) => Err(Failure::text("ERR Bad data format")),
         Err(PayloadError::Value(_)) => Err(Failure::text("ERR Bad data format")),
     }
 }

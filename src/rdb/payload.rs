@@ -1,18 +1,19 @@
 //! A value on its way between servers: type byte, RDB value, RDB version, CRC-64.
 //!
 //! Every version up to Redis 8.0's is read; the lowest one that expresses the value is written, so
-//! that any server takes it. A new type adds a variant of [`Object`], an arm in [`decode`] and an
-//! encoder beside [`encode_string`].
-
-use std::borrow::Cow;
+//! that any server takes it. Collections and streams are read in `collection.rs` and
+//! `stream_decode.rs` and written in `encode.rs`.
 
 use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::value::string::StringRef;
 
-use super::crc64;
 use super::primitive::{self, Reader};
+use super::{bound, collection, crc64, stream_decode, type_byte};
+
+pub use super::encode::{encode_hash, encode_list, encode_set, encode_stream, encode_zset};
+pub use super::object::{HashField, Object};
 
 /// The RDB version of Redis 8.0, the newest that is read.
 pub const VERSION_MAX: u16 = 12;
@@ -21,15 +22,6 @@ pub const VERSION_MAX: u16 = 12;
 const VERSION_STRING: u16 = 6;
 /// Version (2 bytes) and CRC-64 (8 bytes), little-endian.
 const FOOTER_BYTES: usize = 10;
-
-const TYPE_STRING: u8 = 0;
-
-/// A decoded value.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Object<'a> {
-    /// A string, borrowed from the payload where it stands there as it is.
-    String(Cow<'a, [u8]>),
-}
 
 /// Why a payload is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,7 +38,7 @@ pub enum PayloadError {
 /// # Errors
 /// When version, checksum or value are wrong. Memory stays in proportion to the payload: a
 /// compressed string takes at most 88 times its size, and never more than
-/// [`crate::limits::STRING_BYTES_MAX`].
+/// [`crate::limits::STRING_BYTES_MAX`]; a byte of a collection, decompressed, at most 64.
 pub fn decode(payload: &[u8]) -> Result<Object<'_>, PayloadError> {
     match is_sound(payload) {
         Some(true) => decode_object(payload).map_err(PayloadError::Value),
@@ -54,14 +46,13 @@ pub fn decode(payload: &[u8]) -> Result<Object<'_>, PayloadError> {
     }
 }
 
-/// A bound of the string that [`decode`] yields, in bytes; 0 when it can but refuse. Costs a look
-/// at the first bytes.
-pub fn string_bytes(payload: &[u8]) -> u64 {
-    let mut reader = Reader::new(payload);
-    match reader.byte() {
-        Ok(TYPE_STRING) => reader.string_bytes().unwrap_or(0),
-        _ => 0,
-    }
+/// A bound of what [`decode`] yields, in bytes; 0 when it can but refuse. Of a string it is the
+/// length. Of anything else it covers all elements with three bytes upon each for their lengths,
+/// and eight bytes for each score, deadline, time and count; entries of a stream count in full.
+/// Costs a look at each length that the payload tells, and nothing inside packs of small
+/// elements; but the nodes of a stream are read through, one at a time.
+pub fn value_bytes(payload: &[u8]) -> u64 {
+    bound::value_bytes(&mut Reader::new(payload)).unwrap_or(0)
 }
 
 /// Whether the footer knows its version and vouches for what is before it.
@@ -73,17 +64,22 @@ fn is_sound(payload: &[u8]) -> Option<bool> {
     Some(u16::from_le_bytes(*version) <= VERSION_MAX && crc64::sum(summed) == crc)
 }
 
-fn decode_object(payload: &[u8]) -> Result<Object<'_>, DecodeError> {
+/// The value at the front of `payload`.
+pub(super) fn decode_object(payload: &[u8]) -> Result<Object<'_>, DecodeError> {
     let mut reader = Reader::new(payload);
     match reader.byte()? {
-        TYPE_STRING => reader.string().map(Object::String),
-        _ => Err(reader.error("unknown type of value")),
+        type_byte::STRING => reader.string().map(Object::String),
+        kind @ (type_byte::STREAM | type_byte::STREAM_2 | type_byte::STREAM_3) => {
+            let stream = stream_decode::decode(kind, &mut reader)?;
+            Ok(Object::Stream(Box::new(stream)))
+        }
+        kind => collection::decode(kind, &mut reader),
     }
 }
 
 /// The payload of a string, in pieces: pages go by reference.
 pub fn encode_string(value: &StringRef<'_>) -> Vec<Bytes> {
-    let mut head = vec![TYPE_STRING];
+    let mut head = vec![type_byte::STRING];
     let pages = match value.flat() {
         Some(bytes) => {
             primitive::encode_string(bytes, &mut head);
@@ -91,14 +87,14 @@ pub fn encode_string(value: &StringRef<'_>) -> Vec<Bytes> {
         }
         None => primitive::encode_pages(value, &mut head),
     };
-    finish(head, pages, VERSION_STRING)
+    let mut pieces = vec![Bytes::from(head)];
+    pieces.extend(pages);
+    finish(pieces, VERSION_STRING)
 }
 
 /// Puts the footer behind an encoded value.
-fn finish(head: Vec<u8>, rest: Vec<Bytes>, version: u16) -> Vec<Bytes> {
+pub(super) fn finish(mut pieces: Vec<Bytes>, version: u16) -> Vec<Bytes> {
     let mut sum = crc64::Sum::new();
-    let mut pieces = vec![Bytes::from(head)];
-    pieces.extend(rest);
     pieces.iter().for_each(|piece| sum.update(piece));
     let version = version.to_le_bytes();
     sum.update(&version);
@@ -112,13 +108,14 @@ mod tests {
     use super::*;
     use crate::value::string::PagedString;
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     fn encoded(bytes: &[u8]) -> Vec<u8> {
         encode_string(&StringRef::Flat { bytes, shared: None, raw: false }).concat()
     }
 
     fn with_footer(body: &[u8], version: u16) -> Vec<u8> {
-        finish(body.to_vec(), Vec::new(), version).concat()
+        finish(vec![Bytes::copy_from_slice(body)], version).concat()
     }
 
     fn string(bytes: &[u8]) -> Result<Object<'_>, PayloadError> {
@@ -143,13 +140,13 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_how_long_a_string_is() {
-        assert_eq!(string_bytes(b"\x00\x05hello\n\x00cr\xdfve4 \n"), 5);
+        assert_eq!(value_bytes(b"\x00\x05hello\n\x00cr\xdfve4 \n"), 5);
         let run = b"\x00\xc3\t@d\x01xx\xe0W\x00\x01xx\n\x00]\xb7\xf6c\xbb\x08b_";
-        assert_eq!(string_bytes(run), 100);
+        assert_eq!(value_bytes(run), 100);
         let claims_512_mib = b"\x00\xc3\x80\xff\xff\xff\xff\x80\x20\0\0\0";
-        assert_eq!(string_bytes(claims_512_mib), 0, "its stream is not there");
-        assert_eq!(string_bytes(b""), 0);
-        assert_eq!(string_bytes(b"\x09\x05hello"), 0);
+        assert_eq!(value_bytes(claims_512_mib), 0, "its stream is not there");
+        assert_eq!(value_bytes(b""), 0);
+        assert_eq!(value_bytes(b"\x06\x05hello"), 0, "no such type");
     }
 
     #[test]
@@ -211,13 +208,14 @@ mod tests {
         fn any_body_is_read_or_refused(
             body: Vec<u8>, encoding in proptest::option::of(0xc0u8..0xc5), version in 0u16..13
         ) {
-            let body = [&[TYPE_STRING][..], encoding.as_slice(), &body].concat();
+            let body = [&[type_byte::STRING][..], encoding.as_slice(), &body].concat();
             let payload = with_footer(&body, version);
             match decode(&payload) {
                 Ok(Object::String(value)) => {
                     prop_assert!(value.len() <= 88 * body.len() + 11);
-                    prop_assert!(value.len() as u64 <= string_bytes(&payload));
+                    prop_assert!(value.len() as u64 <= value_bytes(&payload));
                 }
+                Ok(other) => prop_assert!(false, "{other:?}"),
                 Err(error) => prop_assert!(matches!(error, PayloadError::Value(_))),
             }
         }

@@ -65,7 +65,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    /// The next `N` bytes.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let taken = self.take(N as u64)?;
         Ok(taken.try_into().expect("N bytes were taken"))
     }
@@ -106,6 +110,29 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How many elements follow, of which each takes `element_bytes_min` bytes at least: what it
+    /// says may be reserved without harm.
+    ///
+    /// # Errors
+    /// As [`Reader::plain_length`], and when so many elements cannot be there.
+    pub fn count(&mut self, element_bytes_min: usize) -> Result<usize, DecodeError> {
+        let count = self.plain_length()?;
+        let room = (self.bytes.len() - self.at) / element_bytes_min;
+        let count = usize::try_from(count).ok().filter(|&count| count <= room);
+        count.ok_or(self.error("more elements than bytes"))
+    }
+
+    /// As [`Reader::count`], of a collection that cannot be empty.
+    ///
+    /// # Errors
+    /// As [`Reader::count`], and when no element follows.
+    pub fn count_some(&mut self, element_bytes_min: usize) -> Result<usize, DecodeError> {
+        match self.count(element_bytes_min)? {
+            0 => Err(self.error("collection is empty")),
+            count => Ok(count),
+        }
+    }
+
     /// A string in any encoding; borrowed where it stands as it is.
     ///
     /// # Errors
@@ -125,7 +152,7 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(integer.to_string().into_bytes()))
     }
 
-    /// How long the next string is at most; it need not be sound.
+    /// Skips a string and tells how long it is at most; it need not be sound.
     ///
     /// # Errors
     /// When it is cut short, or malformed at its beginning.
@@ -136,7 +163,11 @@ impl<'a> Reader<'a> {
                 let (stream, len) = self.compressed_head()?;
                 len.min((stream.len() * lzf::EXPANSION_MAX) as u64)
             }
-            Length::Encoded(_) => INT32_TEXT_BYTES_MAX as u64,
+            Length::Encoded(code @ ENCODED_INT8..=ENCODED_INT32) => {
+                self.take(1 << code)?;
+                INT32_TEXT_BYTES_MAX as u64
+            }
+            Length::Encoded(_) => return Err(self.error("unknown encoding of a string")),
         })
     }
 
@@ -196,6 +227,15 @@ pub fn encode_string(bytes: &[u8], out: &mut Vec<u8>) {
             encode_length(bytes.len() as u64, out);
             out.extend_from_slice(bytes);
         }
+    }
+}
+
+/// Appends an element of a collection: as an integer where Redis would, and never compressed, for
+/// the time of the many elements that may stand beside it; every server reads both.
+pub fn encode_element(bytes: &[u8], out: &mut Vec<u8>) {
+    if !encode_integer(bytes, out) {
+        encode_length(bytes.len() as u64, out);
+        out.extend_from_slice(bytes);
     }
 }
 
