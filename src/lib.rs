@@ -58,4 +58,6 @@ pub mod sets;
 #[cfg(feature = "server")]
 pub mod strings;
 #[cfg(feature = "server")]
+pub mod transfer;
+#[cfg(feature = "server")]
 pub mod zsets;

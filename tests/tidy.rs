@@ -30,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
     &["command"],
     // The families of commands on keys; none knows another.
     &["generic", "hashes", "lists", "sets", "strings", "zsets"],
+    &["transfer"],
     &["catalog"],
     &["config"],
     &["session"],

@@ -7,13 +7,12 @@ use std::sync::OnceLock;
 
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
-use crate::{generic, hashes, lists, sets, strings, zsets};
+use crate::{generic, hashes, lists, sets, strings, transfer, zsets};
 
 /// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
     generic::copy::COMMANDS,
     generic::database::COMMANDS,
-    generic::dump::COMMANDS,
     generic::expire::COMMANDS,
     generic::keys::COMMANDS,
     generic::object::COMMANDS,
@@ -41,6 +40,7 @@ const FAMILIES: &[&[Command]] = &[
     strings::lcs::COMMANDS,
     strings::range::COMMANDS,
     strings::set::COMMANDS,
+    transfer::dump::COMMANDS,
     zsets::add::COMMANDS,
     zsets::combine::COMMANDS,
     zsets::get::COMMANDS,

@@ -7,9 +7,9 @@ use crate::engine::unit::{Key, ValueRef, View};
 use crate::engine::{Engine, Intent};
 use crate::generic::object::{encoding, references};
 use crate::info::server::lru_clock;
-use crate::rdb::payload::encode_string;
 use crate::resp::write::{Output, Protocol, Reply};
 use crate::session::call::{Outcome, SessionCall};
+use crate::transfer::dump::encode;
 use crate::types::Lsn;
 
 use super::blocking::with_unit;
@@ -64,17 +64,11 @@ pub fn object(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 /// The line of DEBUG OBJECT.
 fn describe(view: &View<'_>, now_ms: u64) -> String {
-    let (payload, address) = match view.value {
-        ValueRef::String(value) => {
-            let pieces = encode_string(&value);
-            let address = value.flat().map_or(0, |bytes| bytes.as_ptr() as usize);
-            (pieces.iter().map(|piece| piece.len()).sum(), address)
-        }
-        ValueRef::Packed(blob) => (blob.len() + PAYLOAD_FRAME_BYTES, blob.as_ptr() as usize),
-        ValueRef::Collection(collection) => {
-            let address = std::ptr::from_ref(collection).addr();
-            (collection.memory_bytes() as usize + PAYLOAD_FRAME_BYTES, address)
-        }
+    let payload: usize = encode(view.value).iter().map(|piece| piece.len()).sum();
+    let address = match view.value {
+        ValueRef::String(value) => value.flat().map_or(0, |bytes| bytes.as_ptr().addr()),
+        ValueRef::Packed(blob) => blob.as_ptr().addr(),
+        ValueRef::Collection(collection) => std::ptr::from_ref(collection).addr(),
     };
     let accessed_ms = now_ms.saturating_sub(view.idle_seconds * 1000);
     format!(

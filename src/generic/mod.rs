@@ -2,7 +2,6 @@
 
 pub mod copy;
 pub mod database;
-pub mod dump;
 pub mod expire;
 pub mod keys;
 pub mod object;

@@ -7,9 +7,13 @@ use crate::command::number::integer;
 use crate::command::row::{first_key, key_arg, word};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
-use crate::engine::unit::{NewString, ValueRef};
+use crate::engine::unit::ValueRef;
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::{self, Object, PayloadError};
+use crate::types::ValueKind;
+use crate::value::view::AnyItem;
+
+use super::restored::NewValue;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -64,16 +68,49 @@ fn dump(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
     match call.unit.get(&key).map(|view| view.value) {
         None => call.reply.null(),
-        Some(ValueRef::Packed(_) | ValueRef::Collection(_)) => {
-            return Err(Failure::text("ERR DUMP of a collection is not there yet"));
-        }
-        Some(ValueRef::String(string)) => {
-            let pieces = payload::encode_string(&string);
+        Some(value) => {
+            let pieces = encode(value);
             let len = pieces.iter().map(Bytes::len).sum();
             call.reply.bulk_pieces(len, pieces.into_iter());
         }
     }
     Ok(())
+}
+
+/// The payload of a value.
+pub fn encode(value: ValueRef<'_>) -> Vec<Bytes> {
+    let count = || value.items().count() as u64;
+    let members = || {
+        value.items().filter_map(|item| match item {
+            AnyItem::Element(bytes) | AnyItem::Member(bytes) => Some(bytes),
+            _ => None,
+        })
+    };
+    match value.kind() {
+        ValueKind::List => payload::encode_list(count(), members()),
+        ValueKind::Set => payload::encode_set(count(), members()),
+        ValueKind::Zset => payload::encode_zset(
+            count(),
+            value.items().filter_map(|item| match item {
+                AnyItem::Scored(score, member) => Some((member, score)),
+                _ => None,
+            }),
+        ),
+        _ => match value {
+            ValueRef::String(string) => payload::encode_string(&string),
+            _ => {
+                let fields: Vec<_> = value.items().filter_map(field).collect();
+                payload::encode_hash(fields.len() as u64, fields.into_iter())
+            }
+        },
+    }
+}
+
+fn field(item: AnyItem<'_>) -> Option<(&[u8], &[u8], Option<u64>)> {
+    match item {
+        AnyItem::Field(field) => Some((field.member, field.payload, field.deadline_ms)),
+        _ => None,
+    }
 }
 
 /// The options of RESTORE.
@@ -126,20 +163,12 @@ impl Options {
     }
 }
 
-/// The string of a payload: a slice of it where it stands there as it is.
-fn decode(packed: &Bytes) -> Result<Bytes, Failure> {
-    match payload::decode(packed) {
-        Ok(Object::String(string)) => Ok(match string {
-            std::borrow::Cow::Borrowed(slice) => packed.slice_ref(slice),
-            std::borrow::Cow::Owned(string) => Bytes::from(string),
-        }),
-        Err(PayloadError::Footer) => {
-            Err(Failure::text("ERR DUMP payload version or checksum are wrong"))
-        }
-        // A collection is sound, but cannot be stored yet.
-        Ok(_) => Err(Failure::text("ERR Bad data format")),
-        Err(PayloadError::Value(_)) => Err(Failure::text("ERR Bad data format")),
-    }
+/// The value of a payload.
+fn decode(packed: &Bytes) -> Result<Object<'_>, Failure> {
+    payload::decode(packed).map_err(|error| match error {
+        PayloadError::Footer => Failure::text("ERR DUMP payload version or checksum are wrong"),
+        PayloadError::Value(_) => Failure::text("ERR Bad data format"),
+    })
 }
 
 fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
@@ -151,13 +180,14 @@ fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     }
     let now_ms = call.unit.now_ms();
     let expire_at_ms = options.deadline_ms(call.args.get(2), now_ms)?;
-    let string = decode(&call.args.bytes(3))?;
+    let packed = call.args.bytes(3);
+    let value = NewValue::of(decode(&packed)?, &packed, call.encodings, now_ms)?;
     if expire_at_ms.is_some_and(|at| at <= now_ms) {
         if taken {
             call.unit.delete(&key, DeleteReason::Command);
         }
     } else {
-        call.unit.put(&key, NewString::Shared(string), expire_at_ms);
+        value.put(call.unit, &key, expire_at_ms);
         call.unit.set_access(&key, options.idle_seconds, options.frequency);
     }
     call.reply.ok();
