@@ -7,4 +7,3 @@ pub mod places;
 pub mod pop;
 pub mod push;
 pub mod remove;
-pub mod shape;
