@@ -42,6 +42,8 @@ pub mod generic;
 #[cfg(feature = "server")]
 pub mod hashes;
 #[cfg(feature = "server")]
+pub mod hyperloglog;
+#[cfg(feature = "server")]
 pub mod info;
 #[cfg(feature = "server")]
 pub mod inspect;

@@ -186,6 +186,7 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
             reply.bulk(b"startfrom");
             reply.integer(i64::from(from));
         }
+        BeginSearch::Unknown => search(reply, "unknown", &[]),
     }
     reply.bulk(b"find_keys");
     match spec.find {
@@ -197,6 +198,7 @@ fn describe_keys(reply: &mut Reply<'_>, spec: &KeySpec) {
             let facts = [("keynumidx", count), ("firstkey", first), ("keystep", step)];
             search(reply, "keynum", &facts);
         }
+        FindKeys::Unknown => search(reply, "unknown", &[]),
     }
 }
 

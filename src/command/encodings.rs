@@ -22,6 +22,8 @@ pub struct Encodings {
     pub zset_value_bytes: u64,
     /// `list-max-listpack-size`: elements, or where negative one of five sizes.
     pub list_size: i64,
+    /// `hll-sparse-max-bytes`: longest sparse HyperLogLog.
+    pub hll_sparse_bytes: u64,
 }
 
 impl Default for Encodings {
@@ -35,6 +37,7 @@ impl Default for Encodings {
             zset_entries: 128,
             zset_value_bytes: 64,
             list_size: -2,
+            hll_sparse_bytes: 3000,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod encodings;
 pub mod expire_time;
 pub mod glob;
 pub mod help;
+pub mod list_shape;
 pub mod long_double;
 pub mod member_scan;
 pub mod number;

@@ -62,6 +62,8 @@ pub mod flag {
     /// Firn: moves items between its keys, whose values together stay as long as they were. With
     /// [`COPIES`], because the items are logged.
     pub const POOLS: u32 = 1 << 24;
+    /// Firn: may come upon keys that no argument names, when it has options.
+    pub const REACHES: u32 = 1 << 25;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }
@@ -130,6 +132,8 @@ pub enum BeginSearch {
     Index(i32),
     /// Behind a keyword, searched from an index (negative: from the end).
     Keyword(&'static str, i32),
+    /// Told by no rule: see [`Spec::more_keys`].
+    Unknown,
 }
 
 /// How keys follow the begin.
@@ -154,6 +158,8 @@ pub enum FindKeys {
         /// Step.
         step: i32,
     },
+    /// Told by no rule.
+    Unknown,
 }
 
 /// One key specification.
@@ -264,6 +270,8 @@ pub struct Spec {
     pub history: &'static [(&'static str, &'static str)],
     /// Rows of subcommands, for containers.
     pub subcommands: &'static [Spec],
+    /// A key that no specification finds.
+    pub more_keys: Option<MoreKeys>,
     /// For a command whose frame may be longer than its request; see [`Spec::extra_frame_bytes`].
     pub extra_bytes: Option<ExtraBytes>,
     /// For a command that may make a value longer than what it logs; see
@@ -272,6 +280,9 @@ pub struct Spec {
     /// For a command with [`flag::COPIES`]: what of the values of its keys enters its frame.
     pub copies: Copies,
 }
+
+/// From the arguments of a call to the index of a key among them, and its [`key_flag`] bits.
+pub type MoreKeys = fn(args: &Args<'_>) -> Option<(usize, u32)>;
 
 /// From the arguments of a call and the number of databases to bytes of its frame.
 pub type ExtraBytes = fn(args: &Args<'_>, databases: u32) -> u64;
@@ -313,6 +324,7 @@ impl Spec {
         deprecated: None,
         history: &[],
         subcommands: &[],
+        more_keys: None,
         extra_bytes: None,
         length_after: None,
         copies: Copies::Longest,

@@ -73,6 +73,7 @@ impl Settings {
                 zset_entries: number("zset-max-listpack-entries") as u64,
                 zset_value_bytes: number("zset-max-listpack-value") as u64,
                 list_size: number("list-max-listpack-size"),
+                hll_sparse_bytes: number("hll-sparse-max-bytes") as u64,
             },
         }
     }

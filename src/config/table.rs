@@ -169,6 +169,7 @@ const LIVE: &[Directive] = &[
         .or("zset-max-ziplist-entries"),
     row("zset-max-listpack-value", ANY_BYTES, "64", "longest member of such a sorted set")
         .or("zset-max-ziplist-value"),
+    row("hll-sparse-max-bytes", ANY_BYTES, "3000", "longest HyperLogLog that is kept sparse"),
     row("enable-debug-command", Kind::OneOf(ADMINS), "no", "who may use DEBUG").with(IMMUTABLE),
     row("enable-protected-configs", Kind::OneOf(ADMINS), "no", "who may set protected directives")
         .with(IMMUTABLE),
@@ -217,7 +218,6 @@ const FOREIGN: &[Directive] = &[
     inert_bool("disable-thp", "yes"),
     inert_bool("dynamic-hz", "yes"),
     inert_text("enable-module-command", "no"),
-    inert("hll-sparse-max-bytes", ANY_BYTES, "3000"),
     inert_integer("hz", "10"),
     inert_text("ignore-warnings", ""),
     inert_bool("io-threads-do-reads", "no"),

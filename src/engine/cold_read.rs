@@ -18,6 +18,8 @@ use crate::value::string::{PagedString, StringHandle};
 
 use super::begin::{ColdFetch, ColdKey};
 use super::core::Core;
+use super::shard::Shard;
+use super::stats::add;
 
 /// Threads that read blocks for cold keys.
 const READERS: usize = 4;
@@ -85,23 +87,37 @@ impl Core {
     }
 
     fn fetch_key(&self, wanted: &ColdKey) -> Result<()> {
-        let ColdKey { keyspace, position, key, parts, departures } = wanted;
-        let row = parts.lookup(*keyspace, *position, key)?;
+        let cold = self.read_key(wanted)?;
+        let mut shard = self.lock(self.shard_of(wanted.position))?;
+        let held_bytes = shard.partition.memory_bytes();
+        let installed = self.install_key(wanted, cold, &mut shard);
+        let loaded_bytes = shard.partition.memory_bytes().saturating_sub(held_bytes);
+        drop(shard);
+        self.note_loaded(loaded_bytes);
+        installed
+    }
+
+    /// Reads a key and installs it in its shard, which is locked: the exception of D10.
+    pub(super) fn fetch_under_lock(&self, wanted: &ColdKey, shard: &mut Shard) -> Result<()> {
+        add(&self.stats.reads_under_lock);
+        let cold = self.read_key(wanted)?;
+        self.install_key(wanted, cold, shard)
+    }
+
+    fn read_key(&self, wanted: &ColdKey) -> Result<Cold> {
+        let row = wanted.parts.lookup(wanted.keyspace, wanted.position, &wanted.key)?;
         self.stats.count_cold_read(row.is_some());
-        let cold = row.map_or(Ok(Cold::Absent { lsn: 0 }), |row| self.cold(row))?;
-        let mut shard = self.lock(self.shard_of(*position))?;
+        row.map_or(Ok(Cold::Absent { lsn: 0 }), |row| self.cold(row))
+    }
+
+    fn install_key(&self, wanted: &ColdKey, cold: Cold, shard: &mut Shard) -> Result<()> {
+        let ColdKey { keyspace, position, key, departures, .. } = wanted;
         if !shard.databases.is_live(*keyspace) {
             // The database was flushed meanwhile: what was fetched is nobody's.
             return Ok(());
         }
         let now_ms = self.now_ms();
-        let partition = &mut shard.partition;
-        let held_bytes = partition.memory_bytes();
-        let install = partition.install(*keyspace, *position, key, cold, *departures, now_ms);
-        let loaded_bytes = partition.memory_bytes().saturating_sub(held_bytes);
-        drop(shard);
-        self.note_loaded(loaded_bytes);
-        match install {
+        match shard.partition.install(*keyspace, *position, key, cold, *departures, now_ms) {
             Install::Done | Install::Changed => Ok(()),
             Install::NoBase => Err(self.no_base(key)),
         }

@@ -86,10 +86,10 @@ impl Core {
         self.clock_floor_ms.fetch_max(now, Relaxed).max(now)
     }
 
-    /// Room in the log for the removal of an expired key that a reader has met.
-    pub fn room_for_removal(&self, key_bytes: usize) -> Option<Reservation<'_>> {
-        let bytes = (key_bytes + Record::HEAD_BYTES_MAX) as u64;
-        match self.log.reserve(bytes, SpaceClass::Frees) {
+    /// Room in the log for one more record, if there is any at once: `bytes` are those of its key and
+    /// value.
+    pub fn room_now(&self, bytes: usize, class: SpaceClass) -> Option<Reservation<'_>> {
+        match self.log.reserve((bytes + Record::HEAD_BYTES_MAX) as u64, class) {
             Reserve::Granted(room) => Some(room),
             Reserve::Wait | Reserve::Full => None,
         }

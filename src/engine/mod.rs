@@ -31,6 +31,7 @@ mod scan;
 mod shard;
 mod throttle;
 mod unit_all;
+mod unit_reach;
 pub mod waiting;
 
 pub use self::begin::{Begin, ColdFetch, CopiedBytes, Finished, Intent, Lookups, Standing};

@@ -23,6 +23,7 @@ use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 use super::begin::{Finished, Guards, Lookups};
 use super::core::{Core, Waste};
 use super::shard::{Shard, known_lsn};
+use super::unit_reach::Reach;
 use super::waiting::Serve;
 
 /// Memory of a frame that a thread keeps for its next one, at most, in bytes.
@@ -113,9 +114,10 @@ pub struct Unit<'e> {
     /// Room in the log for the frame; given back after the append.
     pub(super) room: Option<Reservation<'e>>,
     /// Whether room was reserved for all that the unit may do; else for each removal as it comes.
-    writes: bool,
+    pub(super) writes: bool,
     pub(super) databases_changed: bool,
     lookups: Lookups,
+    pub(super) reach: Reach,
     /// Clients that waited, and have been served by this unit.
     pub(super) served: Vec<Box<dyn Serve>>,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
@@ -159,6 +161,7 @@ impl<'e> Unit<'e> {
             room,
             databases_changed: false,
             lookups: Lookups::default(),
+            reach: Reach::default(),
             served: Vec::new(),
             first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
         }
@@ -276,18 +279,6 @@ impl<'e> Unit<'e> {
             return None;
         }
         Some((index, seat))
-    }
-
-    /// Logs the removal of an expired key that a reader met; without space for it in the log the
-    /// key is just reported gone, and removed later.
-    fn expire_on_read(&mut self, key: &Key<'_>) {
-        if !self.writes {
-            let Some(room) = self.core.room_for_removal(key.bytes.len()) else {
-                return;
-            };
-            self.join_room(room);
-        }
-        self.remove(key, DeleteReason::Expired);
     }
 
     pub(super) fn join_room(&mut self, room: Reservation<'e>) {
@@ -468,7 +459,7 @@ impl<'e> Unit<'e> {
         Before { live: true, has_deadline: deadline.is_some(), in_memory: true }
     }
 
-    fn remove(&mut self, key: &Key<'_>, reason: DeleteReason) {
+    pub(super) fn remove(&mut self, key: &Key<'_>, reason: DeleteReason) {
         self.remove_from(self.keyspace(key), key.position, key.bytes, reason);
     }
 

@@ -6,3 +6,4 @@ pub mod expire;
 pub mod keys;
 pub mod object;
 pub mod scan;
+pub mod sort;

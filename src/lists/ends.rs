@@ -10,7 +10,7 @@ use crate::format::edit::Edit;
 use crate::value::list_item;
 use crate::value::view::ListRef;
 
-use super::shape::{grown, grown_from, shape, shrunk};
+use crate::command::list_shape::{grown, grown_from, shape, shrunk};
 
 /// An end of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,6 @@
 //! Lists.
 
+pub mod blocking;
 pub mod ends;
 pub mod get;
 pub mod moves;
@@ -7,4 +8,3 @@ pub mod places;
 pub mod pop;
 pub mod push;
 pub mod remove;
-pub mod shape;

@@ -8,7 +8,7 @@ use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, S
 use crate::format::edit::Edit;
 
 use super::get::place;
-use super::shape::{grown, shape, shrunk};
+use crate::command::list_shape::{grown, shape, shrunk};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {

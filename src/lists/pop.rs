@@ -85,7 +85,7 @@ fn pop_end(call: &mut Call<'_, '_, '_>, end: End, name: &str) -> Result<(), Fail
     Ok(())
 }
 
-fn reply_popped(call: &mut Call<'_, '_, '_>, popped: &Popped) {
+pub(super) fn reply_popped(call: &mut Call<'_, '_, '_>, popped: &Popped) {
     call.reply.array(popped.len());
     popped.iter().for_each(|element| call.reply.bulk(element));
 }
@@ -110,14 +110,15 @@ impl PopFirst {
         let behind = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(index + 1));
         let place = behind.filter(|&place| place < args.len()).ok_or(Failure::Syntax)?;
         let end = End::parse(args.get(place))?;
-        let count = match args.len() - place - 1 {
-            0 => 1,
-            2 if args.is(place + 1, "COUNT") => {
-                let no_count = Failure::text("ERR count should be greater than 0");
-                positive(args.get(place + 2)).ok_or(no_count)?
-            }
-            _ => return Err(Failure::Syntax),
+        let has_count = args.len() > place + 2 && args.is(place + 1, "COUNT");
+        let no_count = Failure::text("ERR count should be greater than 0");
+        let count = match has_count {
+            true => positive(args.get(place + 2)).ok_or(no_count)?,
+            false => 1,
         };
+        if args.len() > place + if has_count { 3 } else { 1 } {
+            return Err(Failure::Syntax);
+        }
         Ok(PopFirst { first_key: index + 1, keys: keys as usize, end, count })
     }
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::command::collection::{encoding_of, list_of};
-use crate::command::number::integer;
+use crate::command::number::{integer, parse_integer};
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{DELETE, RW};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::engine::unit::{Key, Unit, ValueHandle};
 use crate::format::edit::Edit;
 use crate::format::record::{DeleteReason, Record};
@@ -16,7 +16,7 @@ use crate::value::list_item;
 use crate::value::view::ListRef;
 
 use super::get::places;
-use super::shape::{shape, shrunk};
+use crate::command::list_shape::{shape, shrunk};
 
 /// What the rows of this file have in common.
 const ROW: Spec =
@@ -30,6 +30,14 @@ pub const COMMANDS: &[Command] = &[
             flags: flag::WRITE | flag::FREES | flag::COPIES,
             complexity: "O(N) for a list of N elements.",
             summary: "Removes elements like a given one.",
+            copies: Copies::Sized(|args, sizes| {
+                // A cut for each element, or the whole list without them.
+                let count = parse_integer(args.get(2)).filter(|&count| count != 0);
+                let cut_bytes = (args.get(1).len() + Record::HEAD_BYTES_MAX) as u64;
+                let cuts = count.map(|count| count.unsigned_abs().saturating_mul(cut_bytes));
+                let whole = sizes.first().map_or(0, |list| list.bytes);
+                whole.min(cuts.unwrap_or(u64::MAX))
+            }),
             args: &[
                 key_arg(),
                 Arg::new("count", ArgKind::Integer),

@@ -13,7 +13,7 @@ use crate::command::block::Block;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::config::settings::Settings;
 use crate::engine::unit::{Key, Unit};
-use crate::engine::{Begin, Intent};
+use crate::engine::{Begin, ColdFetch, Intent};
 use crate::generic::copy::key_elsewhere;
 use crate::resp::write::{Output, Reply};
 use crate::types::{Durability, Lsn, Position};
@@ -178,11 +178,16 @@ impl<'d> Dispatcher<'d> {
         match self.begin(row, session, request) {
             Begin::Ready(mut unit) => {
                 let may_block = row.has(flag::BLOCKING);
-                let (db, args) = (session.db, request.args);
+                let (db, args, mark) = (session.db, request.args, out.mark());
                 let block = self.run_in_unit((row, run), &mut unit, session, args, out, may_block);
                 if let Some(block) = block {
                     let call = Waiting { args, db, protocol: session.protocol };
                     return Outcome::Blocked(self.wait_for(&mut unit, call, block));
+                }
+                if let Some(fetch) = unit.take_missed() {
+                    out.truncate(mark);
+                    drop(unit);
+                    return self.fetch(row, session, fetch, out);
                 }
                 let finished = unit.finish();
                 self.stats.looked(finished.lookups);
@@ -190,10 +195,21 @@ impl<'d> Dispatcher<'d> {
             }
             Begin::Wait => Outcome::Retry(Wait::LogRoom),
             Begin::Refused(error) => self.reject(session, row, out, &refusal_text(&error)),
-            Begin::Cold(fetch) => match session.fetch_failure.take() {
-                None => Outcome::Retry(Wait::Cold(fetch)),
-                Some(text) => self.reject(session, row, out, &text),
-            },
+            Begin::Cold(fetch) => self.fetch(row, session, fetch, out),
+        }
+    }
+
+    /// Cold keys are fetched before the command is tried again, unless they just could not be read.
+    fn fetch(
+        &self,
+        row: &'static Row,
+        session: &mut Session,
+        fetch: ColdFetch,
+        out: &mut Output,
+    ) -> Outcome {
+        match session.fetch_failure.take() {
+            None => Outcome::Retry(Wait::Cold(fetch)),
+            Some(text) => self.reject(session, row, out, &text),
         }
     }
 
@@ -217,6 +233,9 @@ impl<'d> Dispatcher<'d> {
             KeyPlan::Specs => {
                 let mut keys = SmallVec::new();
                 self.collect_keys(row, args, session.db, &mut keys);
+                if row.has(flag::REACHES) && args.len() > 2 {
+                    return engine.begin_all(&keys, intent);
+                }
                 if row.has(flag::COPIES) {
                     return engine.begin_copying(&keys, false, intent, &|stands| {
                         row.spec.copied_bytes(args, keys.iter().map(stands))

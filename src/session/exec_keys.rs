@@ -117,7 +117,8 @@ impl<'k> ExecKeys<'k> {
                 for (key, size) in keys.iter().zip(stand) {
                     let bytes = spec.value_bytes_after(&args, size.bytes, step.frame_bytes);
                     let item_bytes = size.item_bytes.max(step.frame_bytes);
-                    sizes.set(key, ValueSize { bytes, item_bytes });
+                    // Keys that share a size grow together.
+                    *sizes.of(key, &size_of) = ValueSize { bytes, item_bytes };
                 }
                 continue;
             }

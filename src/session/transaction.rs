@@ -85,7 +85,7 @@ impl Transaction {
     }
 
     fn needs_all_keys(&self) -> bool {
-        self.rows().any(|row| row.spec.flags & (flag::ALL_KEYS | flag::SCANS) != 0)
+        self.rows().any(|row| row.spec.flags & (flag::ALL_KEYS | flag::SCANS | flag::REACHES) != 0)
     }
 
     fn has_data_commands(&self) -> bool {
@@ -142,6 +142,7 @@ impl<'d> Dispatcher<'d> {
             }
         };
         if let Some(unit) = &mut unit {
+            unit.run_once();
             for (db, key) in session.watches.keys() {
                 let key = unit.key(db, key);
                 unit.probe(&key);

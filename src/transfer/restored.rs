@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::command::collection::{NewElements, NewItems};
 use crate::command::encodings::{Encodings, hash, list, set};
+use crate::command::list_shape::grown_from;
 use crate::command::number::parse_integer;
 use crate::command::spec::Failure;
 use crate::engine::unit::{Key, NewString, Unit};
 use crate::format::record::DeleteReason;
-use crate::lists::shape::grown_from;
 use crate::rdb::payload::Object;
 use crate::sets::value::Growth;
 use crate::types::ValueKind;

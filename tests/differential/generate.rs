@@ -5,7 +5,7 @@ use std::fmt;
 use crate::grammar;
 use crate::support::prng::Prng;
 use crate::support::value::show_command;
-use crate::zsets;
+use crate::{lists, zsets};
 
 /// Connections of a session.
 pub const CONNECTIONS: usize = 2;
@@ -150,6 +150,12 @@ impl Generator {
             args.pop();
         }
         zsets::tame(&mut args);
+        if args[0] == b"SETBIT" && args.len() == 4 && self.watching.contains(&true) {
+            // A bit that stays as it is makes a short string raw: Firn logs that, and WATCH sees it.
+            args[0] = b"GETBIT".to_vec();
+            args.pop();
+        }
+        lists::tame(&mut args);
         if self.random.percent(3) {
             args[0].make_ascii_lowercase();
         }

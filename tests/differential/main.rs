@@ -16,6 +16,7 @@ mod support;
 mod compare;
 mod generate;
 mod grammar;
+mod lists;
 mod run;
 mod shrink;
 mod zsets;

@@ -96,12 +96,13 @@ type Everything = BTreeMap<(usize, Vec<u8>), Vec<(Ask, Value)>>;
 
 /// What is asked of every key at the end: of which type, the words in front of the key, and those
 /// behind it.
-const ASKED: [(&str, &[&str], &[&str]); 6] = [
+const ASKED: [(&str, &[&str], &[&str]); 7] = [
     ("", &["TYPE"], &[]),
     ("", &["PTTL"], &[]),
     ("", &["OBJECT", "ENCODING"], &[]),
     ("string", &["GET"], &[]),
     ("string", &["DUMP"], &[]),
+    ("list", &["LRANGE"], &["0", "-1"]),
     ("zset", &["ZRANGE"], &["0", "-1", "WITHSCORES"]),
 ];
 

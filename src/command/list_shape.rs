@@ -5,10 +5,11 @@
 //! Redis goes back only when one node of the quicklist is left. Firn has no such nodes and judges the
 //! list as a whole.
 
-use crate::command::encodings::{Encodings, list};
-use crate::command::number::parse_integer;
 use crate::types::ValueKind;
 use crate::value::view::ListRef;
+
+use super::encodings::{Encodings, list};
+use super::number::parse_integer;
 
 /// Bytes of an empty listpack.
 const LISTPACK_EMPTY_BYTES: u64 = 7;
@@ -97,6 +98,24 @@ pub fn shrunk<'e>(
         && len.saturating_mul(2) <= limit.bytes
         && (limit.bytes == u64::MAX || fit(elements, limit.bytes));
     if fits { list::LISTPACK } else { encoding }
+}
+
+/// The encoding of a new list that Redis would push to the one node of a quicklist first.
+pub fn stored<'e>(encodings: &Encodings, elements: impl Iterator<Item = &'e [u8]>) -> u8 {
+    /// What Redis takes an element to need in a node beyond its own bytes.
+    const OVERHEAD_BYTES: u64 = 8;
+    let limit = Limit::growing(encodings);
+    let (mut bytes, mut count) = (LISTPACK_EMPTY_BYTES, 0);
+    for element in elements {
+        let grown = bytes + element.len() as u64 + OVERHEAD_BYTES;
+        count += 1;
+        if count > limit.elements || count > 1 && grown > limit.bytes {
+            return list::QUICKLIST;
+        }
+        bytes += listpack_bytes(element);
+    }
+    let fits = limit.elements < u64::MAX || bytes <= limit.bytes;
+    if fits { list::LISTPACK } else { list::QUICKLIST }
 }
 
 /// The byte of kind and encoding.
