@@ -2,10 +2,12 @@
 
 use crate::resp::write::Reply;
 
+use super::grisu;
+
 /// Integers up to this are written without a point or an exponent.
 const PLAIN_INTEGER_MAX: f64 = (i64::MAX / 2) as f64;
 
-/// The shortest text that reads back as the same number, in Redis's layout.
+/// A short text that reads back as the same number, with Redis's digits and layout.
 pub fn text(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();
@@ -19,7 +21,7 @@ pub fn text(number: f64) -> String {
     if number.abs() <= PLAIN_INTEGER_MAX && number.trunc() == number {
         return (number as i64).to_string();
     }
-    let (digits, exponent) = shortest(number.abs());
+    let (digits, exponent) = grisu::digits(number.abs());
     let sign = if number < 0.0 { "-" } else { "" };
     format!("{sign}{}", laid_out(&digits, exponent))
 }
@@ -46,17 +48,6 @@ pub fn seventeen_digits(number: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs())
-}
-
-/// The fewest digits that tell a positive number from its neighbours, and the power of ten behind
-/// the last of them.
-fn shortest(number: f64) -> (String, i32) {
-    let scientific = format!("{number:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let behind = digits.len() as i32 - 1;
-    (digits, exponent - behind)
 }
 
 /// Plain where that needs few zeros, else with an exponent.

@@ -8,6 +8,7 @@ pub mod double;
 pub mod encodings;
 pub mod expire_time;
 pub mod glob;
+pub mod grisu;
 pub mod help;
 pub mod list_shape;
 pub mod long_double;

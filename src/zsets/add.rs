@@ -116,7 +116,7 @@ fn zadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         let text = "ERR XX and NX options at the same time are not compatible";
         return Err(Failure::text(text));
     }
-    if (gt || lt) && nx || gt && lt {
+    if [nx, gt, lt].into_iter().filter(|set| *set).count() > 1 {
         let text = "ERR GT, LT, and/or NX options at the same time are not compatible";
         return Err(Failure::text(text));
     }
@@ -199,13 +199,17 @@ fn set_scores(call: &mut Call<'_, '_, '_>, options: Options, first: usize) -> Re
     let scores = scores.ok_or(Failure::NotFloat)?;
     let key = call.unit.key(call.db, args.get(1));
     let view = call.unit.get_to_change(&key);
-    let (zset, form) = match &view {
+    let (zset, form, is_converted) = match &view {
         Some(view) => {
-            let mut form = Form::of(view)?;
+            let before = Form::of(view)?;
+            let mut form = before;
             form.expect(call.encodings, count as u64);
-            (Some(zset_of(view)?), form)
+            (Some(zset_of(view)?), form, form != before)
         }
-        None => (None, Form::new(call.encodings, count as u64, args.get(first + 1).len())),
+        None => {
+            let first_bytes = args.get(first + 1).len();
+            (None, Form::new(call.encodings, count as u64, first_bytes), false)
+        }
     };
     let mut adding = Adding {
         options,
@@ -222,7 +226,8 @@ fn set_scores(call: &mut Call<'_, '_, '_>, options: Options, first: usize) -> Re
         adding.add(*score, args.get(at + 1))?;
     }
     let Adding { form, items, added, updated, last, .. } = adding;
-    if !items.is_empty() {
+    // So many members make a skiplist even where none of them is set.
+    if !items.is_empty() || is_converted {
         call.unit.edit(&key, form.shape(), items.edit());
     }
     match last {
@@ -306,6 +311,12 @@ mod tests {
         command.extend(["1", "m0"].map(str::to_owned));
         run(unit, &command);
         assert_eq!(run(unit, &["OBJECT", "ENCODING", "repeated"]), "$8 skiplist");
+        run(unit, &["ZADD", "kept", "1", "a"]);
+        command[1] = "kept".to_owned();
+        command.insert(2, "XX".to_owned());
+        assert_eq!(run(unit, &command), ":0");
+        assert_eq!(run(unit, &["OBJECT", "ENCODING", "kept"]), "$8 skiplist");
+        assert_eq!(run(unit, &["ZRANGE", "kept", "0", "-1"]), "*1 $1 a");
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub fn lex_key(random: &mut Prng) -> Vec<u8> {
     random.pick(&["lex1", "lex2"]).as_bytes().to_vec()
 }
 
+/// A key that holds a set, which is a source too.
+fn set_key(random: &mut Prng) -> Vec<u8> {
+    random.pick(&["set1", "set2"]).as_bytes().to_vec()
+}
+
 /// Whether a command has such a key, and must not be bent.
 pub fn is_on_lex_key(args: &[Vec<u8>]) -> bool {
     args.iter().any(|arg| arg.starts_with(b"lex"))
@@ -43,6 +48,7 @@ const ZKEY: Shape = Made(|random, args| {
 /// A key that is written: a plain one, so that no string command meets what DUMP has not yet.
 const TARGET: Shape = Made(|random, args| args.push(zset_key(random)));
 const LEX_KEY: Shape = Made(|random, args| args.push(lex_key(random)));
+const SET_KEY: Shape = Made(|random, args| args.push(set_key(random)));
 const MEMBER: Shape = Made(|random, args| args.push(member(random)));
 const MEMBERS: Shape =
     Made(|random, args| (0..=random.below(5)).for_each(|_| args.push(member(random))));
@@ -121,7 +127,7 @@ const RANGE_BY: &[&[Shape]] = &[
     &[RANK, RANK, Maybe(&[Word("REV")])],
     &[SCORE_END, SCORE_END, Word("BYSCORE"), Maybe(&[Word("REV")]), LIMIT],
     &[RANK, RANK, LIMIT],
-    &[LEX_END, LEX_END, Word("BYLEX"), Word("WITHSCORES")],
+    &[Word("-"), Word("+"), Word("BYLEX"), Word("WITHSCORES")],
     &[SCORE_END, SCORE_END, Word("BYSCORE"), Word("BYSCORE")],
 ];
 
@@ -165,6 +171,9 @@ pub const ROWS: &[Row] = &[
     (6, "ZRANGESTORE", &[TARGET, LEX_KEY, LEX_END, LEX_END, Word("BYLEX"), LIMIT]),
     (4, "ZREMRANGEBYLEX", &[LEX_KEY, LEX_END, LEX_END]),
     (2, "DEL", &[LEX_KEY]),
+    (8, "SADD", &[SET_KEY, MEMBERS]),
+    (3, "SREM", &[SET_KEY, MEMBERS]),
+    (2, "ZSCORE", &[SET_KEY, MEMBER]),
     (14, "OBJECT", &[Word("ENCODING"), ZKEY]),
     (4, "TYPE", &[ZKEY]),
     (8, "DEL", &[TARGET]),
@@ -220,7 +229,7 @@ fn score(random: &mut Prng) -> Vec<u8> {
             random.pick(&ODD).as_bytes().to_vec()
         }
         1..4 => format!("{}", random.between(-1000, 1000) as f64 / 8.0).into_bytes(),
-        4 => format!("{}", random.between(-1_000_000, 1_000_000) as f64 / 1000.0).into_bytes(),
+        4 => format!("{}", f64::from_bits(random.next()) % 1e9).into_bytes(),
         5 => (random.next() as i64 >> random.below(64)).to_string().into_bytes(),
         _ => random.between(-10, 10).to_string().into_bytes(),
     }
@@ -234,6 +243,7 @@ fn sources(random: &mut Prng, args: &mut Vec<Vec<u8>>, weighted: bool) {
         args.push(match random.below(40) {
             0 => crate::grammar::key(random),
             1..4 => lex_key(random),
+            4..8 => set_key(random),
             _ => zset_key(random),
         });
     }
