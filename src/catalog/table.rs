@@ -46,6 +46,7 @@ const FAMILIES: &[&[Command]] = &[
     strings::set::COMMANDS,
     transfer::dump::COMMANDS,
     zsets::add::COMMANDS,
+    zsets::blocking::COMMANDS,
     zsets::combine::COMMANDS,
     zsets::get::COMMANDS,
     zsets::pop::COMMANDS,

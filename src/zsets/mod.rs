@@ -1,6 +1,7 @@
 //! Commands on sorted sets.
 
 pub mod add;
+pub mod blocking;
 pub mod combine;
 pub mod get;
 pub mod merge;

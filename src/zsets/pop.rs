@@ -72,7 +72,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// The ranks of up to `count` members at an end.
-fn end_ranks(zset: &ZsetRef<'_>, count: u64, from_highest: bool) -> Range<u64> {
+pub(super) fn end_ranks(zset: &ZsetRef<'_>, count: u64, from_highest: bool) -> Range<u64> {
     let len = zset.len();
     let count = count.min(len);
     if from_highest { len - count..len } else { 0..count }
@@ -119,7 +119,7 @@ fn pop(call: &mut Call<'_, '_, '_>, from_highest: bool) -> Result<(), Failure> {
 }
 
 /// Replies with the members of these ranks and removes them.
-fn take(
+pub(super) fn take(
     call: &mut Call<'_, '_, '_>,
     key: &Key<'_>,
     ranks: Range<u64>,
@@ -143,14 +143,14 @@ fn take(
 }
 
 /// What a call of ZMPOP asks for.
-struct MultiPop {
-    key_count: usize,
-    from_highest: bool,
-    count: u64,
+pub(super) struct MultiPop {
+    pub(super) key_count: usize,
+    pub(super) from_highest: bool,
+    pub(super) count: u64,
 }
 
 impl MultiPop {
-    fn parse(args: &Args<'_>) -> Result<MultiPop, Failure> {
+    pub(super) fn parse(args: &Args<'_>) -> Result<MultiPop, Failure> {
         let positive = |text: &[u8]| parse_integer(text).filter(|number| *number > 0);
         let numkeys = positive(args.get(1));
         let numkeys = numkeys.ok_or(Failure::text("ERR numkeys should be greater than 0"))?;
