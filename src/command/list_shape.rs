@@ -1,9 +1,9 @@
 //! What OBJECT ENCODING tells of a list: `listpack` while Redis would keep it in one, `quicklist`
-//! beyond. Redis 7.2 goes over to a quicklist when the listpack and the bytes of the elements to come
-//! exceed `list-max-listpack-size`, and back when a shrinking list has half of that.
+//! beyond. Redis 7.2 goes over to a quicklist when the listpack and the bytes of the elements to
+//! come exceed `list-max-listpack-size`, and back when a shrinking list has half of that.
 //!
-//! Redis goes back only when one node of the quicklist is left. Firn has no such nodes and judges the
-//! list as a whole.
+//! Redis goes back only when one node of the quicklist is left. Firn has no such nodes and judges
+//! the list as a whole.
 
 use crate::types::ValueKind;
 use crate::value::view::ListRef;
@@ -132,8 +132,8 @@ fn fit<'e>(mut elements: impl Iterator<Item = &'e [u8]>, bytes_max: u64) -> bool
     .is_some()
 }
 
-/// Whether a listpack of these elements may have more than `bytes_max` bytes. O(1): an element takes
-/// in a listpack at most a twentieth more than here.
+/// Whether a listpack of these elements may have more than `bytes_max` bytes. O(1): an element
+/// takes in a listpack at most a twentieth more than here.
 fn may_exceed(known: &ListRef<'_>, bytes_max: u64) -> bool {
     let bytes = match known {
         ListRef::Packed(list) => list.bytes() as u64,

@@ -86,8 +86,8 @@ impl Core {
         self.clock_floor_ms.fetch_max(now, Relaxed).max(now)
     }
 
-    /// Room in the log for one more record, if there is any at once: `bytes` are those of its key and
-    /// value.
+    /// Room in the log for one more record, if there is any at once: `bytes` are those of its key
+    /// and value.
     pub fn room_now(&self, bytes: usize, class: SpaceClass) -> Option<Reservation<'_>> {
         match self.log.reserve((bytes + Record::HEAD_BYTES_MAX) as u64, class) {
             Reserve::Granted(room) => Some(room),

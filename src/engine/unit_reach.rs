@@ -23,8 +23,8 @@ impl Unit<'_> {
         self.reach.runs_once = true;
     }
 
-    /// A live key that nobody named when the unit began on all partitions. Where it is cold it counts
-    /// as missing, and [`Unit::has_missed`] tells that the unit has to run again.
+    /// A live key that nobody named when the unit began on all partitions. Where it is cold it
+    /// counts as missing, and [`Unit::has_missed`] tells that the unit has to run again.
     ///
     /// # Errors
     /// When the key cannot be read.
@@ -56,8 +56,8 @@ impl Unit<'_> {
         (!keys.is_empty()).then_some(ColdFetch { keys })
     }
 
-    /// Whether the log has room for one more record, with so many bytes of key and value, beyond what
-    /// was reserved when the unit began.
+    /// Whether the log has room for one more record, with so many bytes of key and value, beyond
+    /// what was reserved when the unit began.
     pub fn make_room(&mut self, bytes: usize) -> bool {
         self.take_room(bytes, SpaceClass::Normal)
     }

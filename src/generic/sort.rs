@@ -301,8 +301,8 @@ fn number(text: &[u8]) -> Option<f64> {
     double::parse(&text[blanks..])
 }
 
-/// The value that a pattern leads to: of the key with the element in place of the `*`, or of a field
-/// of the hash there.
+/// The value that a pattern leads to: of the key with the element in place of the `*`, or of a
+/// field of the hash there.
 fn follow(
     call: &mut Call<'_, '_, '_>,
     pattern: &[u8],

@@ -1,5 +1,5 @@
-//! From registers to an estimate: Otmar Ertl, "New cardinality estimation algorithms for HyperLogLog
-//! sketches", arXiv:1702.01284.
+//! From registers to an estimate: Otmar Ertl, "New cardinality estimation algorithms for
+//! HyperLogLog sketches", arXiv:1702.01284.
 
 use super::hash::RUN_BITS;
 use super::sketch::REGISTERS;

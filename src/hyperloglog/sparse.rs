@@ -188,7 +188,8 @@ mod tests {
     proptest! {
         #[test]
         fn registers_are_those_of_an_array(
-            steps in prop::collection::vec((0..300usize, 1..=VALUE_MAX), 0..300), spread in 1..54usize,
+            steps in prop::collection::vec((0..300usize, 1..=VALUE_MAX), 0..300),
+            spread in 1..54usize,
         ) {
             let (mut bytes, mut model) = (new(), vec![0; REGISTERS]);
             for (index, value) in steps {

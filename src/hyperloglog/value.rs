@@ -73,8 +73,8 @@ impl Stored {
     }
 }
 
-/// Where `after` differs from `before`, which is not longer. Ranges that are at most `gap` bytes from
-/// each other are one: that takes less room in the log.
+/// Where `after` differs from `before`, which is not longer. Ranges that are at most `gap` bytes
+/// from each other are one: that takes less room in the log.
 fn changes(before: &[u8], after: &[u8], gap: usize) -> Vec<(usize, usize)> {
     let differs = |at: &usize| before.get(*at) != Some(&after[*at]);
     let mut found: Vec<(usize, usize)> = Vec::new();

@@ -1,5 +1,5 @@
-//! What is done at the ends of lists: pushing, popping, moving from list to list. Commands that wait
-//! for elements do the same when there are some.
+//! What is done at the ends of lists: pushing, popping, moving from list to list. Commands that
+//! wait for elements do the same when there are some.
 
 use crate::command::collection::{NewElements, edit_or_delete, encoding_of, list_of};
 use crate::command::encodings::{Encodings, list};
@@ -127,8 +127,8 @@ pub fn pop(
     Ok(Some(popped))
 }
 
-/// Moves an element from an end of a list to an end of another, or of the same; the element, or none
-/// where there is no source.
+/// Moves an element from an end of a list to an end of another, or of the same; the element, or
+/// none where there is no source.
 pub fn move_element(
     unit: &mut Unit<'_>,
     encodings: &Encodings,
@@ -152,8 +152,8 @@ pub fn move_element(
     Ok(Some(popped))
 }
 
-/// Moves an element of a list, which there is, to an end of it. The key lives on even when it is the
-/// only element.
+/// Moves an element of a list, which there is, to an end of it. The key lives on even when it is
+/// the only element.
 fn rotate(
     unit: &mut Unit<'_>,
     encodings: &Encodings,

@@ -107,7 +107,8 @@ fn lrem(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where elements like `wanted` stand: up to `count` from the head, below 0 from the tail; all at 0.
+/// Where elements like `wanted` stand: up to `count` from the head, below 0 from the tail; all
+/// at 0.
 fn matches(list: &ListRef<'_>, count: i64, wanted: &[u8]) -> Runs {
     let from_tail = count < 0;
     let (len, most) = (list.len(), if count == 0 { u64::MAX } else { count.unsigned_abs() });

@@ -151,7 +151,7 @@ impl Generator {
         }
         zsets::tame(&mut args);
         if args[0] == b"SETBIT" && args.len() == 4 && self.watching.contains(&true) {
-            // A bit that stays as it is makes a short string raw: Firn logs that, and WATCH sees it.
+            // A bit that stays as it is makes a short string raw: Firn logs that, so WATCH sees it.
             args[0] = b"GETBIT".to_vec();
             args.pop();
         }

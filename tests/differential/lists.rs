@@ -15,7 +15,7 @@ fn sketch_key(random: &mut Prng) -> Vec<u8> {
     random.pick(&["h1", "h2", "{l}h3", "h4"]).as_bytes().to_vec()
 }
 
-/// Leaves out what Redis gets wrong: LSET cuts an index to 32 bits, and so replaces another element.
+/// Leaves out what Redis gets wrong: LSET cuts an index to 32 bits, and replaces another element.
 pub fn tame(args: &mut [Vec<u8>]) {
     if args[0] == b"LSET" && args.len() == 4 {
         args[2].truncate(9);
@@ -79,7 +79,7 @@ pub const ROWS: &[Row] = &[
     (16, "LMOVE", &[LIST_OR_KEY, LIST, END, END]),
     (8, "RPOPLPUSH", &[LIST, LIST]),
     (10, "LMPOP", &[COUNTED_LISTS, END, Maybe(&[Word("COUNT"), COUNT])]),
-    (8, "SORT", &[LIST_OR_KEY, Maybe(&[Word("BY"), SORT_PATTERN]), Maybe(&[OneOf(&["ASC", "DESC"])])]),
+    (8, "SORT", &[LIST_OR_KEY, Maybe(&[Word("BY"), SORT_PATTERN]), Maybe(&[Word("DESC")])]),
     (8, "SORT", &[LIST_OR_KEY, Word("ALPHA"), LIMIT, Maybe(&[Word("DESC")])]),
     (8, "SORT", &[LIST, Word("BY"), Word("none"), LIMIT, Word("GET"), SORT_PATTERN,
         Maybe(&[Word("GET"), SORT_PATTERN]), Maybe(&[Word("STORE"), LIST])]),
