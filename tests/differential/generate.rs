@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::collections;
 use crate::grammar;
 use crate::support::prng::Prng;
 use crate::support::value::show_command;
@@ -15,8 +16,10 @@ pub const CONNECTIONS: usize = 2;
 pub enum Op {
     /// A command on a connection.
     Send { connection: usize, args: Vec<Vec<u8>> },
-    /// A whole SCAN, compared as a set.
-    Scan { connection: usize, options: Vec<Vec<u8>> },
+    /// A whole SCAN, SSCAN or HSCAN, compared as a set; `words` stand in front of the cursor.
+    Scan { connection: usize, words: Vec<Vec<u8>>, options: Vec<Vec<u8>> },
+    /// SPOP on one side; what it took is removed on the other.
+    Pop { connection: usize, from_firn: bool, key: Vec<u8> },
     /// DUMP of a key on both sides; the payload of one side is given to RESTORE on both.
     Transfer { connection: usize, from_firn: bool, key: Vec<u8>, to: Vec<u8>, rest: Vec<Vec<u8>> },
     /// A checkpoint of the server under test (BGSAVE), or its memory forgotten (DEBUG RELOAD).
@@ -27,8 +30,14 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Op::Send { connection, args } => write!(f, "@{connection} {}", show_command(args)),
-            Op::Scan { connection, options } => {
-                write!(f, "@{connection} scan: SCAN 0 {}", show_command(options))
+            Op::Scan { connection, words, options } => {
+                let (words, options) = (show_command(words), show_command(options));
+                write!(f, "@{connection} scan: {words} 0 {options}")
+            }
+            Op::Pop { connection, from_firn, key } => {
+                let side = if *from_firn { "firn" } else { "the oracle" };
+                let key = show_command(std::slice::from_ref(key));
+                write!(f, "@{connection} SPOP {key} of {side}, SREM of the other")
             }
             Op::Transfer { connection, from_firn, key, to, rest } => {
                 let side = if *from_firn { "firn's" } else { "the oracle's" };
@@ -74,8 +83,19 @@ impl Generator {
         let connection = usize::from(self.random.percent(30));
         match self.random.below(1000) {
             0..20 if !self.in_multi[connection] => {
+                let words = vec![b"SCAN".to_vec()];
                 let options = grammar::scan_options(&mut self.random);
-                self.ops.push(Op::Scan { connection, options });
+                self.ops.push(Op::Scan { connection, words, options });
+            }
+            127..145 if !self.in_multi[connection] => {
+                let words = collections::scan_words(&mut self.random);
+                let options = collections::scan_options(&mut self.random);
+                self.ops.push(Op::Scan { connection, words, options });
+            }
+            145..155 if !self.in_multi[connection] => {
+                let from_firn = self.random.percent(50);
+                let key = collections::set_key(&mut self.random);
+                self.ops.push(Op::Pop { connection, from_firn, key });
             }
             20..50 if !self.in_multi[connection] => self.transfer(connection),
             50..56 if !self.watching.contains(&true) && !self.in_multi.contains(&true) => {
@@ -156,6 +176,10 @@ impl Generator {
             args.pop();
         }
         lists::tame(&mut args);
+        if args[0] == b"SPOP" && args.len() == 2 {
+            // Who pops one member, and which, is for `Op::Pop`.
+            args.push(b"0".to_vec());
+        }
         if self.random.percent(3) {
             args[0].make_ascii_lowercase();
         }

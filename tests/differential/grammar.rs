@@ -3,6 +3,7 @@
 //! One row a command: its name and the shapes of its arguments. Deadlines are far away or past, so
 //! that no answer depends on timing, and nothing here makes a value of more than a few megabytes.
 
+use crate::collections;
 use crate::support::prng::Prng;
 
 /// A key of the small pool, so that commands meet.
@@ -27,7 +28,11 @@ pub fn key(random: &mut Prng) -> Vec<u8> {
         b"bits",
         b"a key that is longer than forty-four bytes, by some",
     ];
-    random.pick(&KEYS).to_vec()
+    match random.below(20) {
+        0 => collections::set_key(random),
+        1 => collections::hash_key(random),
+        _ => random.pick(&KEYS).to_vec(),
+    }
 }
 
 /// What stands at one place of a command.
@@ -188,7 +193,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows of families that have sessions of their own, in which commands of all kinds are mixed.
-pub const THEMES: &[&[Row]] = &[ROWS, crate::lists::ROWS, crate::zsets::ROWS];
+pub const THEMES: &[&[Row]] = &[ROWS, collections::ROWS, crate::lists::ROWS, crate::zsets::ROWS];
 
 /// A command with its arguments, mostly of a theme.
 pub fn command(random: &mut Prng, theme: &[Row]) -> Vec<Vec<u8>> {
@@ -406,7 +411,7 @@ pub fn scan_options(random: &mut Prng) -> Vec<Vec<u8>> {
     }
     if random.percent(20) {
         args.push(b"TYPE".to_vec());
-        args.push(random.pick(&["string", "list"]).into());
+        args.push(random.pick(&["string", "list", "set", "hash"]).into());
     }
     args
 }

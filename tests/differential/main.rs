@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod collections;
 mod compare;
 mod generate;
 mod grammar;

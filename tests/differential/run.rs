@@ -40,11 +40,17 @@ impl Side {
         reply.map_err(|error| format!("{} gives no reply: {error}", self.name))
     }
 
-    fn scan(&mut self, connection: usize, options: &[Vec<u8>]) -> Result<Value, String> {
+    fn scan(
+        &mut self,
+        connection: usize,
+        words: &[Vec<u8>],
+        options: &[Vec<u8>],
+    ) -> Result<Value, String> {
         let mut cursor = b"0".to_vec();
         let mut found = Vec::new();
         loop {
-            let mut args = vec![b"SCAN".to_vec(), cursor];
+            let mut args = words.to_vec();
+            args.push(cursor);
             args.extend_from_slice(options);
             let reply = self.call(connection, &args)?;
             let Some([next, page]) = reply.items() else {
@@ -96,13 +102,17 @@ type Everything = BTreeMap<(usize, Vec<u8>), Vec<(Ask, Value)>>;
 
 /// What is asked of every key at the end: of which type, the words in front of the key, and those
 /// behind it.
-const ASKED: [(&str, &[&str], &[&str]); 7] = [
+const ASKED: [(&str, &[&str], &[&str]); 11] = [
     ("", &["TYPE"], &[]),
     ("", &["PTTL"], &[]),
     ("", &["OBJECT", "ENCODING"], &[]),
     ("string", &["GET"], &[]),
     ("string", &["DUMP"], &[]),
     ("list", &["LRANGE"], &["0", "-1"]),
+    ("hash", &["HGETALL"], &[]),
+    ("hash", &["HLEN"], &[]),
+    ("set", &["SMEMBERS"], &[]),
+    ("set", &["SCARD"], &[]),
     ("zset", &["ZRANGE"], &["0", "-1", "WITHSCORES"]),
 ];
 
@@ -157,12 +167,17 @@ impl Pair {
                 let same = judge(&mut queued[*connection], args, &left, &right);
                 agree(same, &left, &right)
             }
-            Op::Scan { connection, options } => {
-                let left = self.left.scan(*connection, options).map_err(no_reply)?;
-                let right = self.right.scan(*connection, options).map_err(no_reply)?;
+            Op::Scan { connection, words, options } => {
+                let left = self.left.scan(*connection, words, options).map_err(no_reply)?;
+                let right = self.right.scan(*connection, words, options).map_err(no_reply)?;
                 agree(left == right, &left, &right)
             }
+            Op::Pop { connection, from_firn, key } => self.pop(*connection, *from_firn, key),
             Op::Transfer { connection, from_firn, key, to, rest } => {
+                let (kind, other) = self.both(*connection, &[b"TYPE".to_vec(), key.clone()])?;
+                if kind == other && matches!(kind.bytes(), Some(b"set" | b"hash")) {
+                    return Ok(());
+                }
                 let dump = [b"DUMP".to_vec(), key.clone()];
                 let (left, right) = self.both(*connection, &dump)?;
                 agree(compare::same(&dump, &left, &right), &left, &right)?;
@@ -185,6 +200,29 @@ impl Pair {
                 }
             }
         }
+    }
+
+    fn pop(
+        &mut self,
+        connection: usize,
+        from_firn: bool,
+        key: &[u8],
+    ) -> Result<(), (String, String)> {
+        let (from, other) = match from_firn {
+            true => (&mut self.left, &mut self.right),
+            false => (&mut self.right, &mut self.left),
+        };
+        let popped = from.call(connection, &[b"SPOP".to_vec(), key.to_vec()]).map_err(no_reply)?;
+        let args = match popped.bytes() {
+            Some(member) => vec![b"SREM".to_vec(), key.to_vec(), member.to_vec()],
+            None => vec![b"SCARD".to_vec(), key.to_vec()],
+        };
+        let removed = other.call(connection, &args).map_err(no_reply)?;
+        let expected = match &popped {
+            Value::Error(_) => popped.clone(),
+            _ => Value::Integer(i64::from(popped.bytes().is_some())),
+        };
+        agree(removed == expected, &popped, &removed)
     }
 
     fn both(&mut self, at: usize, args: &[Vec<u8>]) -> Result<(Value, Value), (String, String)> {
