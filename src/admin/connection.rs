@@ -217,8 +217,10 @@ fn echo(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 }
 
 fn select(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
-    let index = integer(call, 1).and_then(|index| i32::try_from(index).ok());
-    let index = index.ok_or(Failure::NotInteger)?;
+    let index = integer(call, 1).ok_or(Failure::NotInteger)?;
+    let index = i32::try_from(index).map_err(|_| {
+        Failure::text("ERR value is out of range, value must between -2147483648 and 2147483647")
+    })?;
     let out_of_range = Failure::text("ERR DB index is out of range");
     match u32::try_from(index) {
         Ok(index) if index < call.dispatcher.settings.databases => call.session.select(index),

@@ -427,7 +427,27 @@ pub struct Command {
 #[cfg(test)]
 mod tests {
     use super::super::testing::with_args;
-    use super::Spec;
+    use super::{LONGEST, SUM_OF_SOURCES, Spec};
+    use crate::engine::unit::ValueSize;
+
+    #[test]
+    fn copies_are_bounded_by_the_sizes_of_values() {
+        let size = |bytes, item_bytes| ValueSize { bytes, item_bytes };
+        let sizes = [size(10, 10), size(20, 5), size(30, 3)];
+        let copied = |args: &[&str], sizes: &[ValueSize]| {
+            let row = crate::catalog::table::lookup(args[0].as_bytes()).expect("a command");
+            with_args(args, |args| (row.spec.copied_bytes)(args, sizes))
+        };
+        assert_eq!(with_args(&[""], |args| LONGEST(args, &sizes)), 30);
+        assert_eq!(with_args(&[""], |args| SUM_OF_SOURCES(args, &sizes)), 50);
+        assert_eq!(with_args(&[""], |args| LONGEST(args, &[])), 0);
+        assert_eq!(copied(&["SUNIONSTORE", "d", "a", "b"], &sizes), 50);
+        assert_eq!(copied(&["SDIFFSTORE", "d", "a", "b"], &sizes), 30);
+        let pop = |args: &[&str]| copied(args, &[size(1000, 30)]);
+        assert_eq!((pop(&["SPOP", "s"]), pop(&["SPOP", "s", "3"])), (30, 90));
+        assert_eq!(pop(&["SPOP", "s", "9223372036854775807"]), 1000);
+        assert_eq!((pop(&["SPOP", "s", "x"]), pop(&["SPOP", "s", "-1"])), (0, 0));
+    }
 
     #[test]
     fn a_value_is_no_longer_than_what_is_logged_of_it() {

@@ -110,3 +110,52 @@ fn replace(
     put_field(call, &key, &before, item, is_new);
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn integers_are_counted() {
+        let mut unit = unit();
+        assert_eq!(run(&mut unit, &["HINCRBY", "h", "a", "5"]), ":5");
+        assert_eq!(run(&mut unit, &["HINCRBY", "h", "a", "-7"]), ":-2");
+        assert_eq!(run(&mut unit, &["HGETALL", "h"]), "*2 $1 a $2 -2");
+        run(&mut unit, &["HSET", "h", "top", "9223372036854775807", "text", " 1", "half", "0.5"]);
+        let overflow = "-ERR increment or decrement would overflow";
+        assert_eq!(run(&mut unit, &["HINCRBY", "h", "top", "1"]), overflow);
+        for field in ["text", "half"] {
+            let reply = run(&mut unit, &["HINCRBY", "h", field, "1"]);
+            assert_eq!(reply, "-ERR hash value is not an integer");
+        }
+        assert_eq!(run(&mut unit, &["HGET", "h", "top"]), "$19 9223372036854775807");
+    }
+
+    #[test]
+    fn fractions_are_added() {
+        let mut unit = unit();
+        assert_eq!(run(&mut unit, &["HINCRBYFLOAT", "h", "a", "0.1"]), "$3 0.1");
+        assert_eq!(run(&mut unit, &["HINCRBYFLOAT", "h", "a", "0.2"]), "$3 0.3");
+        assert_eq!(run(&mut unit, &["HINCRBYFLOAT", "h", "a", "2.7"]), "$1 3");
+        assert_eq!(run(&mut unit, &["HINCRBY", "h", "a", "1"]), ":4");
+        run(&mut unit, &["HSET", "h", "text", "x"]);
+        let reply = run(&mut unit, &["HINCRBYFLOAT", "h", "text", "1"]);
+        assert_eq!(reply, "-ERR hash value is not a float");
+        let reply = run(&mut unit, &["HINCRBYFLOAT", "h", "a", "inf"]);
+        assert_eq!(reply, "-ERR value is NaN or Infinity");
+    }
+
+    #[test]
+    fn the_increment_is_read_before_the_key() {
+        let mut unit = unit();
+        run(&mut unit, &["SET", "t", "1"]);
+        let reply = run(&mut unit, &["HINCRBY", "t", "a", "x"]);
+        assert_eq!(reply, "-ERR value is not an integer or out of range");
+        let reply = run(&mut unit, &["HINCRBYFLOAT", "t", "a", "x"]);
+        assert_eq!(reply, "-ERR value is not a valid float");
+        for command in ["HINCRBY", "HINCRBYFLOAT"] {
+            assert!(run(&mut unit, &[command, "t", "a", "1"]).starts_with("-WRONGTYPE"));
+        }
+        assert_eq!(run(&mut unit, &["DBSIZE"]), ":1", "a failure makes no key");
+    }
+}

@@ -169,3 +169,54 @@ fn hstrlen(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     call.reply.integer(found.map_or(0, |item| item.payload.len() as i64));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn fields_are_told() {
+        let mut unit = unit();
+        run(&mut unit, &["HSET", "h", "b", "xyz", "", "", "a", "1"]);
+        assert_eq!(run(&mut unit, &["HGET", "h", "b"]), "$3 xyz");
+        assert_eq!(run(&mut unit, &["HGET", "h", "c"]), "$-1");
+        assert_eq!(run(&mut unit, &["HMGET", "h", "a", "c", "a"]), "*3 $1 1 $-1 $1 1");
+        assert_eq!(run(&mut unit, &["HGETALL", "h"]), "*6 $1 b $3 xyz $0  $0  $1 a $1 1");
+        assert_eq!(run(&mut unit, &["HKEYS", "h"]), "*3 $1 b $0  $1 a");
+        assert_eq!(run(&mut unit, &["HVALS", "h"]), "*3 $3 xyz $0  $1 1");
+        assert_eq!(run(&mut unit, &["HLEN", "h"]), ":3");
+        assert_eq!(run(&mut unit, &["HEXISTS", "h", ""]), ":1");
+        assert_eq!(run(&mut unit, &["HEXISTS", "h", "c"]), ":0");
+        assert_eq!(run(&mut unit, &["HSTRLEN", "h", "b"]), ":3");
+        assert_eq!(run(&mut unit, &["HSTRLEN", "h", "c"]), ":0");
+    }
+
+    #[test]
+    fn a_missing_key_is_an_empty_hash() {
+        let mut unit = unit();
+        assert_eq!(run(&mut unit, &["HGET", "no", "a"]), "$-1");
+        assert_eq!(run(&mut unit, &["HMGET", "no", "a", "b"]), "*2 $-1 $-1");
+        for command in ["HGETALL", "HKEYS", "HVALS"] {
+            assert_eq!(run(&mut unit, &[command, "no"]), "*0");
+        }
+        assert_eq!(run(&mut unit, &["HLEN", "no"]), ":0");
+        assert_eq!(run(&mut unit, &["HEXISTS", "no", "a"]), ":0");
+        assert_eq!(run(&mut unit, &["HSTRLEN", "no", "a"]), ":0");
+    }
+
+    #[test]
+    fn other_types_are_refused() {
+        let mut unit = unit();
+        run(&mut unit, &["SET", "t", "a"]);
+        run(&mut unit, &["SADD", "s", "a"]);
+        for key in ["t", "s"] {
+            for command in ["HGETALL", "HKEYS", "HVALS", "HLEN"] {
+                assert!(run(&mut unit, &[command, key]).starts_with("-WRONGTYPE"), "{command}");
+            }
+            for command in ["HGET", "HMGET", "HEXISTS", "HSTRLEN"] {
+                let reply = run(&mut unit, &[command, key, "a"]);
+                assert!(reply.starts_with("-WRONGTYPE"), "{command}");
+            }
+        }
+    }
+}

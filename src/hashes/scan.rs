@@ -153,3 +153,100 @@ fn reply_picked<'u>(
         item.member.len() + if with_values { item.payload.len() } else { 0 }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::command::testing::{run, run_bytes, unit};
+    use crate::engine::unit::Unit;
+
+    /// HSET of so many fields, whose values are their numbers.
+    fn fill(unit: &mut Unit<'_>, count: u32) {
+        let mut args = vec!["HSET".to_owned(), "h".to_owned()];
+        args.extend((0..count).flat_map(|number| [format!("f{number}"), number.to_string()]));
+        run(unit, &args);
+    }
+
+    /// The strings of a reply, in order.
+    fn strings(unit: &mut Unit<'_>, args: &[&str]) -> Vec<String> {
+        let reply = String::from_utf8(run_bytes(unit, args)).unwrap();
+        let lines = reply.split("\r\n").filter(|line| !line.starts_with(['$', '*']));
+        lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_scan_tells_every_field_once() {
+        let mut unit = unit();
+        fill(&mut unit, 1000);
+        let (mut cursor, mut found, mut pages) = ("0".to_owned(), Vec::new(), 0);
+        loop {
+            let page = strings(&mut unit, &["HSCAN", "h", &cursor, "COUNT", "30"]);
+            assert!(page[1..].chunks(2).all(|pair| pair[0] == format!("f{}", pair[1])));
+            found.extend(page[1..].iter().step_by(2).cloned());
+            (cursor, pages) = (page[0].clone(), pages + 1);
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert!(pages > 10, "{pages}");
+        assert_eq!((found.len(), found.iter().collect::<BTreeSet<_>>().len()), (1000, 1000));
+    }
+
+    #[test]
+    fn what_redis_keeps_in_one_piece_comes_in_one_page() {
+        let mut unit = unit();
+        fill(&mut unit, 512);
+        let page = strings(&mut unit, &["HSCAN", "h", "0", "COUNT", "1"]);
+        assert_eq!((page[0].as_str(), page.len()), ("0", 1 + 2 * 512));
+        let page = strings(&mut unit, &["HSCAN", "h", "0", "MATCH", "f1?", "novalues"]);
+        assert_eq!(page.len(), 1 + 10);
+    }
+
+    #[test]
+    fn options_are_looked_at_behind_the_key() {
+        let mut unit = unit();
+        fill(&mut unit, 1);
+        run(&mut unit, &["SET", "t", "x"]);
+        assert_eq!(run(&mut unit, &["HSCAN", "no", "x"]), "-ERR invalid cursor");
+        assert_eq!(run(&mut unit, &["HSCAN", "no", "0", "BAD"]), "*2 $1 0 *0");
+        assert!(run(&mut unit, &["HSCAN", "t", "0", "BAD"]).starts_with("-WRONGTYPE"));
+        assert_eq!(run(&mut unit, &["HSCAN", "h", "0", "BAD"]), "-ERR syntax error");
+        assert_eq!(run(&mut unit, &["HSCAN", "h", "0", "COUNT", "0"]), "-ERR syntax error");
+    }
+
+    #[test]
+    fn fields_are_picked() {
+        for len in [20, 1000] {
+            let mut unit = unit();
+            fill(&mut unit, len);
+            assert!(strings(&mut unit, &["HRANDFIELD", "h"])[0].starts_with('f'));
+            for count in [0, 1, 5, 19, 20, 5000] {
+                let args = ["HRANDFIELD", "h", &count.to_string(), "withvalues"];
+                let told = strings(&mut unit, &args);
+                assert!(told.chunks(2).all(|pair| pair[0] == format!("f{}", pair[1])));
+                let distinct: BTreeSet<&String> = told.iter().step_by(2).collect();
+                assert_eq!(distinct.len() as u32, count.min(len));
+                assert_eq!(told.len(), 2 * distinct.len());
+            }
+            assert_eq!(strings(&mut unit, &["HRANDFIELD", "h", "-3000"]).len(), 3000);
+        }
+    }
+
+    #[test]
+    fn bad_counts_are_refused() {
+        let mut unit = unit();
+        fill(&mut unit, 3);
+        let out_of_range = "-ERR value is out of range";
+        let least = "-9223372036854775807";
+        assert_eq!(run(&mut unit, &["HRANDFIELD", "no", least, "WITHVALUES"]), out_of_range);
+        assert_eq!(run(&mut unit, &["HRANDFIELD", "no", least]), "*0");
+        assert_eq!(run(&mut unit, &["HRANDFIELD", "h", least]), out_of_range);
+        let reply = run(&mut unit, &["HRANDFIELD", "h", "-9223372036854775808", "x"]);
+        assert!(reply.starts_with("-ERR value is out of range, value must between"));
+        assert_eq!(run(&mut unit, &["HRANDFIELD", "h", "1", "x"]), "-ERR syntax error");
+        let reply = run(&mut unit, &["HRANDFIELD", "h", "x", "x"]);
+        assert_eq!(reply, "-ERR value is not an integer or out of range");
+        assert_eq!(run(&mut unit, &["HRANDFIELD", "no"]), "$-1");
+    }
+}

@@ -160,3 +160,93 @@ fn hdel(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     call.reply.integer(live_count);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{deadline, run, unit};
+    use crate::engine::unit::Unit;
+
+    fn encoding(unit: &mut Unit<'_>, key: &str) -> String {
+        let reply = run(unit, &["OBJECT", "ENCODING", key]);
+        reply.split(' ').next_back().unwrap_or_default().to_owned()
+    }
+
+    /// HSET of fields with these numbers.
+    fn fill(unit: &mut Unit<'_>, key: &str, numbers: std::ops::Range<u32>) {
+        let mut args = vec!["HSET".to_owned(), key.to_owned()];
+        args.extend(numbers.flat_map(|number| [format!("field {number}"), number.to_string()]));
+        run(unit, &args);
+    }
+
+    #[test]
+    fn new_fields_are_counted_once() {
+        let mut unit = unit();
+        assert_eq!(run(&mut unit, &["HSET", "h", "a", "1", "b", "2", "a", "3"]), ":2");
+        assert_eq!(run(&mut unit, &["HSET", "h", "b", "4", "c", "5"]), ":1");
+        assert_eq!(run(&mut unit, &["HMSET", "h", "d", "6"]), "+OK");
+        assert_eq!(run(&mut unit, &["HVALS", "h"]), "*4 $1 3 $1 4 $1 5 $1 6");
+        run(&mut unit, &["PEXPIREAT", "h", "1700000000000"]);
+        run(&mut unit, &["HSET", "h", "a", "7"]);
+        assert_eq!(deadline(&mut unit, "h"), Some(1_700_000_000_000));
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_refused_before_the_key_is_looked_at() {
+        let mut unit = unit();
+        run(&mut unit, &["SET", "t", "a"]);
+        let text = "-ERR wrong number of arguments for 'hset' command";
+        assert_eq!(run(&mut unit, &["HSET", "t", "a", "1", "b"]), text);
+        let text = "-ERR wrong number of arguments for 'hmset' command";
+        assert_eq!(run(&mut unit, &["HMSET", "t", "a", "1", "b"]), text);
+        for command in ["HSET", "HMSET", "HSETNX"] {
+            let reply = run(&mut unit, &[command, "t", "a", "1"]);
+            assert!(reply.starts_with("-WRONGTYPE"), "{command}");
+        }
+        assert!(run(&mut unit, &["HDEL", "t", "a"]).starts_with("-WRONGTYPE"));
+    }
+
+    #[test]
+    fn a_field_that_is_there_stays() {
+        let mut unit = unit();
+        assert_eq!(run(&mut unit, &["HSETNX", "h", "a", "1"]), ":1");
+        assert_eq!(run(&mut unit, &["HSETNX", "h", "a", "2"]), ":0");
+        assert_eq!(run(&mut unit, &["HGETALL", "h"]), "*2 $1 a $1 1");
+    }
+
+    #[test]
+    fn a_hash_leaves_with_its_last_field() {
+        let mut unit = unit();
+        for count in [3, 1000] {
+            fill(&mut unit, "h", 0..count);
+            assert_eq!(run(&mut unit, &["HDEL", "h", "field 0", "x", "field 0"]), ":1");
+            assert_eq!(run(&mut unit, &["HLEN", "h"]), format!(":{}", count - 1));
+            let mut args = vec!["HDEL".to_owned(), "h".to_owned()];
+            args.extend((0..count).map(|number| format!("field {number}")));
+            assert_eq!(run(&mut unit, &args), format!(":{}", count - 1));
+            assert_eq!(run(&mut unit, &["EXISTS", "h"]), ":0");
+            assert_eq!(run(&mut unit, &["HDEL", "h", "a"]), ":0");
+        }
+    }
+
+    /// What a valkey-server 8.1 answers.
+    #[test]
+    fn encodings_are_redis_s() {
+        let mut unit = unit();
+        fill(&mut unit, "h", 0..512);
+        assert_eq!(encoding(&mut unit, "h"), "listpack");
+        fill(&mut unit, "h", 512..513);
+        assert_eq!(encoding(&mut unit, "h"), "hashtable");
+        run(&mut unit, &["HDEL", "h", "field 0", "field 1", "field 2"]);
+        assert_eq!(encoding(&mut unit, "h"), "hashtable");
+        let (short, long) = ("x".repeat(64), "x".repeat(65));
+        run(&mut unit, &["HSET", "s", &short, &short]);
+        assert_eq!(encoding(&mut unit, "s"), "listpack");
+        run(&mut unit, &["HSETNX", "s", "a", &long]);
+        assert_eq!(encoding(&mut unit, "s"), "hashtable");
+        run(&mut unit, &["HSET", "f", &long, "1"]);
+        assert_eq!(encoding(&mut unit, "f"), "hashtable");
+        let pairs = [&["HSET", "same"][..], &["a", "b"].repeat(513)].concat();
+        assert_eq!(run(&mut unit, &pairs), ":1");
+        assert_eq!(encoding(&mut unit, "same"), "hashtable");
+    }
+}

@@ -347,6 +347,8 @@ mod tests {
         });
         assert!(items.into_iter().eq(wanted));
         assert_eq!(members.len(), model.len() as u64);
+        let longest = members.iter().map(|item| item.encoded_len() as u64).max();
+        assert!(longest.unwrap_or(0) <= members.longest_item_bytes());
         let deadlines = model.values().filter_map(|value| value.1);
         assert_eq!(members.next_deadline_ms(), deadlines.min());
         let keys: Vec<u64> = members.chunks.iter().map(|(key, _)| key).collect();
