@@ -65,7 +65,24 @@ pub enum Expiry<'a> {
     },
 }
 
-impl Expiry<'_> {
+impl<'a> Expiry<'a> {
+    /// The word EX, PX, EXAT or PXAT at `index` with its argument, and how many arguments that
+    /// takes.
+    pub fn at(args: &Args<'a>, index: usize) -> Option<(Expiry<'a>, usize)> {
+        let words = [
+            ("EX", TimeUnit::Seconds, true),
+            ("PX", TimeUnit::Milliseconds, true),
+            ("EXAT", TimeUnit::Seconds, false),
+            ("PXAT", TimeUnit::Milliseconds, false),
+        ];
+        let (_, unit, relative) = words.into_iter().find(|word| args.is(index, word.0))?;
+        (index + 1 < args.len()).then(|| {
+            let argument = args.get(index + 1);
+            let expiry = Expiry::At { argument, unit, relative };
+            (expiry, 2)
+        })
+    }
+
     /// The stated deadline in Unix milliseconds, if one was stated.
     pub fn resolve(&self, now_ms: u64, command: &str) -> Result<Option<u64>, Failure> {
         let Expiry::At { argument, unit, relative } = *self else {
@@ -161,18 +178,7 @@ fn parse_expiry<'a>(
         OptionForm::GetEx if args.is(index, "PERSIST") => return Some((Expiry::Persist, 1)),
         _ => {}
     }
-    let words = [
-        ("EX", TimeUnit::Seconds, true),
-        ("PX", TimeUnit::Milliseconds, true),
-        ("EXAT", TimeUnit::Seconds, false),
-        ("PXAT", TimeUnit::Milliseconds, false),
-    ];
-    let (_, unit, relative) = words.into_iter().find(|word| args.is(index, word.0))?;
-    (index + 1 < args.len()).then(|| {
-        let argument = args.get(index + 1);
-        let expiry = Expiry::At { argument, unit, relative };
-        (expiry, 2)
-    })
+    Expiry::at(args, index)
 }
 
 #[cfg(test)]

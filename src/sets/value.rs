@@ -135,7 +135,8 @@ impl<'e> Growth<'e> {
         self.len += 1;
     }
 
-    /// All members are added: a set of integers may end as an intset, whatever it was (SINTERSTORE).
+    /// All members are added: a set of integers may end as an intset, whatever it was before
+    /// (SINTERSTORE).
     pub fn end_with_integers(&mut self) {
         if self.len <= intset_entries_max(self.encodings) {
             self.encoding = set::INTSET;
