@@ -109,7 +109,7 @@ impl Rig {
 
     fn append(&self, name: &[u8], bytes: &[u8]) {
         self.write(name, |unit, key| {
-            let len = unit.get(key).map_or(0, |view| view.value.bytes());
+            let len = unit.get(key).map_or(0, |view| view.value.size().bytes);
             match len {
                 0 => unit.put(key, NewString::Copied(bytes), None),
                 len => unit.write_range(key, len, NewString::Copied(bytes)),

@@ -12,6 +12,7 @@ use super::{Failure, Outcome, log_view, overview, verify};
 use crate::engine::Engine;
 use crate::engine::begin::{Begin, Intent};
 use crate::engine::unit::{Key, NewString, Unit};
+use crate::format::edit::Edit;
 use crate::format::file_name::{PART_FOLDER, encode_manifest};
 use crate::io::Storage;
 use crate::io::clock::SimClock;
@@ -19,6 +20,10 @@ use crate::io::sim::SimStorage;
 use crate::log::reader::list_segments;
 use crate::log::walk::{SegmentWalker, Step, segment_path};
 use crate::options::Options;
+use crate::types::ValueKind;
+use crate::value::item::Item;
+use crate::value::list_item;
+use crate::value::score;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -313,6 +318,83 @@ fn a_damaged_block_hides_its_keys_and_no_others() {
     let place = format!("byte {}", blocks[1].offset);
     assert!(warnings.contains(&place), "{warnings}");
     assert_eq!(warnings.lines().count(), 1, "{warnings}");
+}
+
+/// Adds an item of this name to a collection, which may be new.
+fn add(engine: &Engine, key: &str, kind: ValueKind, names: &[String]) {
+    let mut items = Vec::new();
+    for name in names {
+        match kind {
+            ValueKind::List => list_item::encode(name.as_bytes(), &mut items),
+            ValueKind::Set => Item::new(name.as_bytes(), b"").encode(&mut items),
+            ValueKind::Zset => {
+                Item::new(name.as_bytes(), &score::encode(-1.5)).encode(&mut items);
+            }
+            _ => Item { member: name.as_bytes(), payload: b"v", deadline_ms: Some(NOW_MS + 5000) }
+                .encode(&mut items),
+        }
+    }
+    write(engine, key.as_bytes(), |unit, key| {
+        let edit = match kind {
+            ValueKind::List => Edit::Push { front: false, elements: &items },
+            _ => Edit::Put { items: &items },
+        };
+        unit.edit(key, kind.shape(1), edit);
+    });
+}
+
+#[test]
+fn collections_are_shown_item_by_item() {
+    let storage = SimStorage::new(1);
+    let engine = open(&storage);
+    let kinds = [
+        ("list", ValueKind::List, "\"a\"\n\"b\"\n"),
+        ("set", ValueKind::Set, "\"a\"\n\"b\"\n"),
+        ("zset", ValueKind::Zset, "-1.5 \"a\"\n-1.5 \"b\"\n"),
+        (
+            "hash",
+            ValueKind::Hash,
+            "\"a\" = \"v\", expires 2023-11-14T22:13:25.000Z\n\
+             \"b\" = \"v\", expires 2023-11-14T22:13:25.000Z\n",
+        ),
+    ];
+    let many: Vec<String> = (0..1000).map(|number| format!("item {number}")).collect();
+    for (name, kind, _) in kinds {
+        add(&engine, name, kind, &["a".into()]);
+        add(&engine, &format!("large {name}"), kind, &many);
+    }
+    engine.checkpoint().unwrap();
+    for (name, kind, _) in kinds {
+        add(&engine, name, kind, &["b".into()]);
+        add(&engine, &format!("large {name}"), kind, &["one more".into()]);
+    }
+    engine.write_witness().unwrap();
+    let storage = storage.kill_clone();
+    let (outcome, report) = verified(&storage);
+    assert_eq!(outcome, Outcome::Sound, "{report}");
+    for (name, _, items) in kinds {
+        let filter = Filter { kind: Some(name.into()), ..Filter::default() };
+        let (_, list, _) = listed(&storage, &filter, Format::Text);
+        let lines: Vec<&str> = list.lines().collect();
+        assert_eq!(lines.len(), 2, "{list}");
+        for key in [format!("large {name}"), name.into()] {
+            let start = format!("\"{key}\"  db 0, {name}, ");
+            assert!(lines.iter().any(|line| line.starts_with(&start)), "{list}");
+        }
+        assert_eq!(text(value(&storage, 0, name.as_bytes()).1), items);
+        let large = text(value(&storage, 0, format!("large {name}").as_bytes()).1);
+        assert_eq!(large.lines().count(), 1001);
+        assert!(large.contains("\"one more\"") && large.contains("\"item 999\""), "{large}");
+    }
+    let (_, report) = logged(&storage, 1, 100);
+    for record in [
+        "create keyspace 0 \"list\" list, push to the tail [\"a\"], keys +1",
+        "edit keyspace 0 \"zset\" zset, put [-1.5 \"b\"]",
+        "create keyspace 0 \"large set\" set, put [\"item 0\", \"item 1\", \"item 2\", \
+         \"item 3\", ... (1000 items)], keys +1",
+    ] {
+        assert!(report.contains(record), "{report}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ use super::object::ValueHandle;
 use super::partition::Partition;
 use super::residency::{Cold, Coldness, Install};
 
+#[allow(dead_code, reason = "some of it is for the simulation of the engine")]
 #[path = "../../tests/simulation/content.rs"]
 mod content;
 

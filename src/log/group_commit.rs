@@ -242,8 +242,13 @@ impl Log {
         give_back(&mut self.pending.lock().expect("an append never panics").bytes);
         let durable = self.durable_lsn();
         let missing = committer.witnessed < durable && durable == self.written_lsn();
-        if !missing || !self.space.has_room_for_control() {
+        if !missing {
             return Ok(());
+        }
+        if !self.space.has_room_for_control() {
+            drop(committer);
+            // At the end of a segment: the existence of the next is as good a witness.
+            return self.begin_segment();
         }
         let stamp = (committer.last_lsn, durable, self.clock.wall_ms());
         let active = &mut committer.active;

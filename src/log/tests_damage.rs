@@ -159,6 +159,26 @@ fn last_before(name: crate::format::file_name::SegmentName) -> Lsn {
 }
 
 #[test]
+fn the_last_group_has_a_witness_at_the_end_of_a_segment_too() {
+    for len in (9_000..12_200).step_by(60) {
+        let (storage, log) = new_log();
+        append(&log, &payload(1, len));
+        log.commit(true).unwrap();
+        append(&log, &payload(2, 20));
+        log.commit(true).unwrap();
+        log.write_witness().unwrap();
+        let held = |index: usize| {
+            fragments(&storage, index).into_iter().find(|(_, header)| header.lsn == 2)
+        };
+        let names = list_segments(&storage).unwrap();
+        let found = (0..names.len()).find_map(|index| Some((names[index], held(index)?)));
+        let (name, (at, _)) = found.unwrap();
+        storage.flip_bit(&segment_path(name), (at + 45) * 8);
+        assert_eq!(lost(read(&storage, 0)), (2, 2), "a first frame of {len} bytes");
+    }
+}
+
+#[test]
 fn a_damaged_control_fragment_costs_nothing() {
     let (storage, log) = new_log();
     for lsn in 1..=4 {

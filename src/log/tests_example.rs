@@ -12,11 +12,14 @@ use super::tests::{DATABASE, SEGMENT_BYTES, config, read};
 use super::walk::{SegmentWalker, Step, segment_path};
 use super::writer::Log;
 use crate::format::checksum::Salt;
+use crate::format::edit::Edit;
 use crate::format::frame::{HEADER_BYTES, Kind};
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue, records};
 use crate::format::segment::{self, Seal, SegmentHeader};
 use crate::io::sim::{SimClock, SimStorage};
 use crate::io::{OpenMode, Storage};
+use crate::types::ValueKind;
+use crate::value::view::packed_items;
 
 const EXAMPLE: &str = include_str!("../../format-spec/examples/log.hex");
 
@@ -28,6 +31,14 @@ fn put(key: &'static [u8], value: &'static [u8], expire_at_ms: Option<u64>) -> R
         value: StringValue { bytes: value, raw: false },
         counts: CountDelta { keys: 1, expires: i8::from(expire_at_ms.is_some()) },
     }
+}
+
+/// A sorted set of two members.
+const PEAKS: &[u8] = b"1\x03\x04Dom\x84G\x04\x10Rosaffff\xe6\x19\xb2\x40";
+
+fn edit(key: &'static [u8], creates: bool, edit: Edit<'static>) -> Record<'static> {
+    let counts = CountDelta { keys: i8::from(creates), expires: 0 };
+    Record::Edit { keyspace: 0, key, creates, shape: ValueKind::List.shape(1), edit, counts }
 }
 
 /// Writes the example's segment; a long value fills it up.
@@ -59,6 +70,16 @@ fn write_log() -> SimStorage {
             },
             Record::WriteRange { keyspace, key: b"ice", offset: 4, bytes: b" and old" },
             gone,
+            Record::PutPacked {
+                keyspace,
+                key: b"peaks",
+                expire_at_ms: None,
+                blob: PEAKS,
+                counts: CountDelta { keys: 1, expires: 0 },
+            },
+            edit(b"melt", true, Edit::Push { front: false, elements: b"\x05drops\x06" }),
+            edit(b"melt", false, Edit::Insert { index: 1, element: b"rill" }),
+            edit(b"melt", false, Edit::Cut { index: 0, count: 1 }),
             Record::Databases { changed },
         ],
     );
@@ -116,8 +137,13 @@ fn describe(record: &Record<'_>) -> String {
         Record::WriteRange { key, offset, bytes, .. } => {
             format!("write-range {} at {offset}: {}", key.escape_ascii(), bytes.escape_ascii())
         }
-        Record::PutPacked { key, .. } | Record::Edit { key, .. } => {
-            unreachable!("{} is no string", key.escape_ascii())
+        Record::PutPacked { key, blob, .. } => {
+            let items: Vec<String> = packed_items(blob).map(|item| format!("{item:?}")).collect();
+            format!("put-packed {} = {}", key.escape_ascii(), items.join(", "))
+        }
+        Record::Edit { key, creates, shape, edit, .. } => {
+            let verb = if *creates { "create" } else { "edit" };
+            format!("{verb} {} of shape {shape:#x}: {edit:?}", key.escape_ascii())
         }
         Record::Databases { changed } => format!("databases {changed:?} (database, keyspace)"),
     }

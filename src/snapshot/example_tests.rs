@@ -12,8 +12,12 @@ use super::tests::{DATABASE, Rig};
 use super::verify::verify;
 use super::*;
 use crate::format::manifest::Manifest;
+use crate::keyspace::capture::head_of;
 use crate::limits::STRING_PAGE_BYTES;
-use crate::types::HashSeed;
+use crate::types::{HashSeed, ValueKind};
+use crate::value::collection::Collection;
+use crate::value::item::Item;
+use crate::value::members::MemberHasher;
 
 /// Annotated hex: bytes, then what they are. A field of no bytes is a heading.
 fn annotate(bytes: &[u8], fields: &[(usize, &str)]) -> String {
@@ -125,6 +129,9 @@ const PART: &[(usize, &str)] = &[
     BLOCK[4],
     BLOCK[5],
     (3, "page 1 of `long`"),
+    (3, "items of `set`: member `a`"),
+    (1, "chunk 0 of `hash`: form"),
+    (4, "its items: field `f` = `v`"),
     (5, "padding"),
     (0, "Key block of keyspace 65536"),
     BLOCK[0],
@@ -150,6 +157,30 @@ const PART: &[(usize, &str)] = &[
     (1, "generation"),
     (1, "page number"),
     (1, "value bytes"),
+    (1, "row 3: packed collection"),
+    (1, "position step"),
+    (4, "key `set` with its length"),
+    (1, "LSN step, zigzag: -1"),
+    (1, "shape: set, encoding 1"),
+    (1, "value bytes"),
+    (1, "row 4: collection in chunks"),
+    (1, "position step"),
+    (5, "key `hash` with its length"),
+    (1, "LSN step, zigzag: +1"),
+    (1, "shape: hash, encoding 1"),
+    (1, "items"),
+    (1, "chunks"),
+    (1, "generation"),
+    (1, "row 5: chunk"),
+    (1, "LSN step, zigzag: 0"),
+    (1, "generation"),
+    (1, "chunk id"),
+    (1, "value bytes"),
+    (1, "row 6: chunk"),
+    (1, "LSN step, zigzag: 0"),
+    (1, "generation"),
+    (2, "chunk id: 4096"),
+    (1, "value bytes: it is gone"),
     (0, "Deadline block"),
     BLOCK[0],
     BLOCK[1],
@@ -212,6 +243,10 @@ fn key(keyspace: KeyspaceId, position: u64, key: &[u8]) -> RowKey<'_> {
     RowKey { keyspace, position: Position(position), key }
 }
 
+fn hasher() -> MemberHasher {
+    MemberHasher::new(HashSeed([5; 16]))
+}
+
 fn write_example(rig: &mut Rig) -> PartMeta {
     let mut writer = rig.writer().unwrap();
     let string = |bytes, expire_at_ms, raw| RowValue::String { expire_at_ms, raw, bytes };
@@ -227,6 +262,16 @@ fn write_example(rig: &mut Rig) -> PartMeta {
     writer.push(&key(0, 1, b"bb"), 18, &string(b"four", Some(1000), true)).unwrap();
     writer.push(&key(0, 7, b"gone"), 16, &RowValue::Tombstone).unwrap();
     writer.push(&key(65_536, 3, b"long"), 20, &paged).unwrap();
+    let set = [ValueKind::Set.shape(1), 1, 0, b'a'];
+    let packed = RowValue::Packed { expire_at_ms: None, blob: &set };
+    writer.push(&key(65_536, 4, b"set"), 19, &packed).unwrap();
+    let mut hash = Collection::from_packed(&[ValueKind::Hash.shape(1)], hasher());
+    let Collection::Hash(members) = &mut hash else { panic!("a hash") };
+    members.insert(&Item::new(b"f", b"v"));
+    let mut chunks = hash.capture(1);
+    chunks.push(DirtyChunk { id: 4096, content: None });
+    let chunked = RowValue::Chunked { head: head_of(&hash, None), chunks: &chunks };
+    writer.push(&key(65_536, 5, b"hash"), 20, &chunked).unwrap();
     writer.set_counts(vec![SlotCount { keyspace: 0, slot: 0, keys: 2, expires: 1, lsn: 18 }]);
     writer.finish(1).unwrap()
 }
@@ -244,7 +289,7 @@ fn the_part_of_the_spec_is_what_is_written_and_read() {
     file.write_at(&bytes, 0).unwrap();
     let part = rig.open(&meta);
     assert_eq!(part.header().database, DATABASE);
-    assert_eq!(verify(&part, &mut |error| panic!("{error}")).row_count, 5);
+    assert_eq!(verify(&part, &mut |error| panic!("{error}")).row_count, 9);
     let set = PartSet::new(vec![part]);
     let content = |row: RowKey<'_>| {
         let found = set.lookup(row.keyspace, row.position, row.key).unwrap().unwrap();
@@ -257,6 +302,15 @@ fn the_part_of_the_spec_is_what_is_written_and_read() {
     };
     assert_eq!(content(key(0, 1, b"bb")), (18, four));
     assert_eq!(content(key(0, 7, b"gone")), (16, ColdContent::Tombstone));
+    let set = ColdContent::Packed { expire_at_ms: None, blob: vec![0x21, 1, 0, b'a'] };
+    assert_eq!(content(key(65_536, 4, b"set")), (19, set));
+    let (lsn, ColdContent::Chunked { head, chunks }) = content(key(65_536, 5, b"hash")) else {
+        panic!("a collection in chunks");
+    };
+    assert_eq!((lsn, head.len, head.generation), (20, 1, 1));
+    let hash = Collection::from_parts(head.shape, 1, 1, hasher(), &chunks).unwrap();
+    let Collection::Hash(members) = hash else { panic!("a hash") };
+    assert_eq!(members.get(b"f"), Some(Item::new(b"f", b"v")));
 }
 
 const MANIFEST: &[(usize, &str)] = &[

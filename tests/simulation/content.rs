@@ -205,10 +205,14 @@ impl Content {
                 elements.iter().for_each(|element| list.push(false, element));
             }
             (Collection::Zset(zset), Content::Zset(scores)) => {
-                scores.iter().for_each(|(member, score)| drop(zset.insert(member, *score)));
+                scores.iter().for_each(|(member, score)| {
+                    zset.insert(member, *score);
+                });
             }
             (Collection::Set(members) | Collection::Hash(members), _) => {
-                items_of(items).for_each(|item| drop(members.insert(&item)));
+                items_of(items).for_each(|item| {
+                    members.insert(&item);
+                });
             }
             _ => panic!("{collection:?}"),
         }
