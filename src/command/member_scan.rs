@@ -25,7 +25,13 @@ pub struct MemberScan<'a> {
 /// The cursor of a call. A bad one is reported before the key is looked at, other bad arguments
 /// behind it, and not at all where there is no key.
 pub fn cursor(args: &Args<'_>) -> Result<u64, Failure> {
-    let cursor = std::str::from_utf8(args.get(2)).ok().and_then(|text| text.parse().ok());
+    cursor_in(args.get(2))
+}
+
+/// The cursor that an argument is; blanks may stand in front, as for C's `strtoull`.
+pub fn cursor_in(text: &[u8]) -> Result<u64, Failure> {
+    let cursor = std::str::from_utf8(text.trim_ascii_start()).ok();
+    let cursor = cursor.and_then(|text| text.parse().ok());
     cursor.ok_or(Failure::text("ERR invalid cursor"))
 }
 

@@ -5,6 +5,7 @@
 
 use crate::command::args::Args;
 use crate::command::glob;
+use crate::command::member_scan::cursor_in;
 use crate::command::number::integer;
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::error::Error;
@@ -123,9 +124,7 @@ impl<'a> Filter<'a> {
 }
 
 fn scan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let cursor = std::str::from_utf8(call.args.get(1)).ok();
-    let cursor: u64 =
-        cursor.and_then(|text| text.parse().ok()).ok_or(Failure::text("ERR invalid cursor"))?;
+    let cursor = cursor_in(call.args.get(1))?;
     let (filter, count) = scan_options(call.args)?;
     let page = match cursor < CURSOR_END {
         true => call.unit.scan(call.db, cursor, count).map_err(unreadable)?,

@@ -8,7 +8,7 @@ use crate::command::expire_time::{Expiry, TimeUnit, invalid_expire_time};
 use crate::command::number::{integer, parse_integer};
 use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, DELETE, RO, RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, CopiedBytes, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::value::item::Item;
 
 use super::draft::{Draft, change_fields};
@@ -26,9 +26,10 @@ const CHANGED: i64 = 1;
 const GONE: i64 = 2;
 
 /// Fields with a new deadline are logged with their values.
-const COPIED_FIELDS: CopiedBytes = |args, sizes| {
-    sizes.iter().map(|size| size.of_items(args.len() as u64)).max().unwrap_or_default()
-};
+const COPIED_FIELDS: Copies = Copies::Sized(|args, sizes| {
+    let count = args.len() as u64;
+    sizes.iter().map(|size| size.of_items(count)).max().unwrap_or(0)
+});
 
 const FIELDS: Arg = block(
     "fields",
@@ -52,7 +53,7 @@ const ROW: Spec = Spec {
     since: "7.4.0",
     complexity: "O(N) for N fields that are named.",
     args: &[key_arg(), FIELDS],
-    copied_bytes: COPIED_FIELDS,
+    copies: COPIED_FIELDS,
     ..Spec::EMPTY
 };
 

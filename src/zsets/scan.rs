@@ -159,6 +159,8 @@ mod tests {
         run(unit, &["SET", "s", "x"]);
         run(unit, &["ZADD", "z", "1", "a"]);
         assert_eq!(run(unit, &["ZSCAN", "none", "x"]), "-ERR invalid cursor");
+        assert_eq!(run(unit, &["ZSCAN", "none", "7 "]), "-ERR invalid cursor");
+        assert_eq!(run(unit, &["ZSCAN", "none", " 7"]), "*2 $1 0 *0");
         assert_eq!(run(unit, &["ZSCAN", "none", "0", "COUNT", "x"]), "*2 $1 0 *0");
         assert!(run(unit, &["ZSCAN", "s", "0", "COUNT", "x"]).starts_with("-WRONGTYPE"));
         assert_eq!(run(unit, &["ZSCAN", "z", "0", "COUNT", "0"]), "-ERR syntax error");

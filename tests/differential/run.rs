@@ -174,10 +174,6 @@ impl Pair {
             }
             Op::Pop { connection, from_firn, key } => self.pop(*connection, *from_firn, key),
             Op::Transfer { connection, from_firn, key, to, rest } => {
-                let (kind, other) = self.both(*connection, &[b"TYPE".to_vec(), key.clone()])?;
-                if kind == other && matches!(kind.bytes(), Some(b"set" | b"hash")) {
-                    return Ok(());
-                }
                 let dump = [b"DUMP".to_vec(), key.clone()];
                 let (left, right) = self.both(*connection, &dump)?;
                 agree(compare::same(&dump, &left, &right), &left, &right)?;
