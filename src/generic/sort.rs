@@ -418,7 +418,7 @@ mod tests {
         run(&mut unit, &["SET", "d", "before"]);
         let args = ["SORT", "z", "BY", "none", "DESC", "GET", "#", "GET", "w_*", "STORE", "d"];
         assert_eq!(run(&mut unit, &args), ":4");
-        assert_eq!(run(&mut unit, &["LRANGE", "d", "0", "-1"]), "*4 $1 y $0  $1 x $0 ");
+        assert_eq!(run(&mut unit, &["LRANGE", "d", "0", "-1"]), "*4 $1 y $0  $1 x $0");
         assert_eq!(run(&mut unit, &["SORT", "no", "STORE", "d"]), ":0");
         assert_eq!(run(&mut unit, &["EXISTS", "d"]), ":0");
         for number in 0..1000 {
