@@ -51,13 +51,10 @@ pub fn recover(
     let mut entropy = Entropy::new(options.seed);
     let store = ManifestStore::open(storage.clone())?;
     summary.used_previous_manifest = !store.damaged().is_empty();
+    summary.created = store.current().is_none();
     let manifest = match store.current() {
         Some(manifest) => manifest.clone(),
-        None => {
-            refuse_orphans(&*storage)?;
-            summary.created = true;
-            Manifest::new(DatabaseId(entropy.bytes()?), HashSeed(entropy.bytes()?))
-        }
+        None => new_manifest(&*storage, &mut entropy)?,
     };
     let cache = Arc::new(BlockCache::new(cache_bytes(&options)));
     let parts = PartSet::open(&storage, manifest.database, &manifest.parts, Some(&cache))?;
@@ -112,6 +109,11 @@ pub fn recover(
         free: Mutex::new(None),
     };
     Ok((core, summary))
+}
+
+fn new_manifest(storage: &dyn Storage, entropy: &mut Entropy) -> Result<Manifest> {
+    refuse_orphans(storage)?;
+    Ok(Manifest::new(DatabaseId(entropy.bytes()?), HashSeed(entropy.bytes()?)))
 }
 
 /// Gives up what nobody needs any more, and what a crash left behind. After a fall back nothing

@@ -154,7 +154,8 @@ impl Record<'_> {
     }
 
     /// Appends the record without the bytes it ends with (the value of a put, the bytes of a
-    /// range, the items of an edit), of which `trailing_len` will follow by reference, whatever the record itself holds.
+    /// range, the items of an edit), of which `trailing_len` will follow by reference, whatever the
+    /// record itself holds.
     pub fn encode_head(&self, trailing_len: u64, out: &mut Vec<u8>) {
         match self {
             Record::Put { keyspace, key, expire_at_ms, value, counts } => {

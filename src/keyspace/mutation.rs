@@ -60,8 +60,8 @@ fn target_of<'a>(position: Position, record: &Record<'a>) -> Option<(Target<'a>,
 }
 
 impl Partition {
-    /// Changes memory as `record` says. A record that sets a value takes it from `shared` where that
-    /// is given, by handle, and its own bytes are not looked at.
+    /// Changes memory as `record` says. A record that sets a value takes it from `shared` where
+    /// that is given, by handle, and its own bytes are not looked at.
     ///
     /// # Panics
     /// When a live delta meets no live value: the caller had to look.

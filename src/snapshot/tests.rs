@@ -650,9 +650,12 @@ fn pages_of_another_generation_never_fill_a_gap() {
     assert!(matches!(lookup(&set), Err(crate::error::Error::Corrupt { .. })));
 }
 
-/// Parts with one collection each: (chunks it has, generation, what was flushed), oldest first.
-fn chunked_parts(rig: &mut Rig, heads: &[(u64, u64, &[(ChunkId, &'static [u8])])]) -> PartSet {
-    let part = |(run, (chunk_count, generation, flushed)): (u64, &(u64, u64, &[_]))| {
+/// What a part holds of a collection: (chunks it has, generation, what was flushed).
+type Flush = (u64, u64, &'static [(ChunkId, &'static [u8])]);
+
+/// Parts with one collection each, oldest first.
+fn chunked_parts(rig: &mut Rig, heads: &[Flush]) -> PartSet {
+    let part = |(run, (chunk_count, generation, flushed)): (u64, &Flush)| {
         let mut writer = rig.writer().unwrap();
         let chunk = |(id, bytes): &(ChunkId, &'static [u8])| {
             let content = Arc::new(RawChunk(Bytes::from_static(bytes))) as Arc<dyn ChunkBytes>;
@@ -679,7 +682,7 @@ fn chunks_of(set: &PartSet) -> Result<Vec<(ChunkId, Bytes)>> {
 #[test]
 fn a_chunk_that_is_gone_hides_older_ones_until_the_bottom() {
     let mut rig = Rig::new();
-    let rows: &[(u64, u64, &[(ChunkId, &[u8])])] = &[
+    let rows: &[Flush] = &[
         (2, 7, &[(1, b"one"), (2, b"two")]),
         (1, 7, &[(2, b"")]),
         (2, 7, &[(3, b"three")]),
@@ -699,15 +702,13 @@ fn a_chunk_that_is_gone_hides_older_ones_until_the_bottom() {
 #[test]
 fn chunks_of_another_incarnation_never_fill_a_gap() {
     let mut rig = Rig::new();
-    let rows: &[(u64, u64, &[(ChunkId, &[u8])])] =
-        &[(2, 7, &[(1, b"one"), (2, b"two")]), (2, 8, &[(1, b"other")])];
+    let rows: &[Flush] = &[(2, 7, &[(1, b"one"), (2, b"two")]), (2, 8, &[(1, b"other")])];
     let set = chunked_parts(&mut rig, rows);
     chunks_of(&set).unwrap_err();
     let set = merged(&mut rig, &set, 0..2, false);
     chunks_of(&set).unwrap_err();
     // Nor do chunks of the same one behind a key that was something else in between.
-    let rows: &[(u64, u64, &[(ChunkId, &[u8])])] =
-        &[(1, 7, &[(1, b"one")]), (0, 8, &[]), (1, 7, &[])];
+    let rows: &[Flush] = &[(1, 7, &[(1, b"one")]), (0, 8, &[]), (1, 7, &[])];
     let set = chunked_parts(&mut rig, rows);
     chunks_of(&set).unwrap_err();
 }

@@ -51,7 +51,8 @@ impl List {
         list
     }
 
-    /// A clean list as parts hold it: encoded chunks in the order of their ids. None where they are not the chunks of a list.
+    /// A clean list as parts hold it: encoded chunks in the order of their ids. None where they are
+    /// not the chunks of a list.
     pub fn from_parts(
         encoding: u8,
         generation: u64,

@@ -454,8 +454,10 @@ mod tests {
         (payload, prop_oneof![3 => Just(None), 1 => (0..1000u64).prop_map(Some)])
     }
 
-    /// Members with their new values, or none for one that goes.
-    fn edits() -> impl Strategy<Value = Vec<(u32, Option<(Vec<u8>, Option<u64>)>)>> {
+    /// A member with its new value, or none for one that goes.
+    type Edit = (u32, Option<(Vec<u8>, Option<u64>)>);
+
+    fn edits() -> impl Strategy<Value = Vec<Edit>> {
         prop::collection::vec((0..1000u32, prop::option::weighted(0.8, value())), 0..900)
     }
 
