@@ -89,8 +89,16 @@ struct Options {
 }
 
 fn zadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+    add(call, Options::default())
+}
+
+/// ZADD of one pair with INCR, which takes its other options too: all are one argument too many.
+fn zincrby(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+    add(call, Options { incr: true, ..Options::default() })
+}
+
+fn add(call: &mut Call<'_, '_, '_>, mut options: Options) -> Result<(), Failure> {
     let args = call.args;
-    let mut options = Options::default();
     let mut first = 2;
     while first < args.len() {
         let known = [
@@ -125,10 +133,6 @@ fn zadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         return Err(Failure::text(text));
     }
     set_scores(call, options, first)
-}
-
-fn zincrby(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    set_scores(call, Options { incr: true, ..Options::default() }, 2)
 }
 
 /// Sets scores under way: what stands, and what this call has put over it.
@@ -337,6 +341,8 @@ mod tests {
             let reply = run(unit, &command);
             assert!(reply.starts_with(error), "{command:?}: {reply}");
         }
+        assert_eq!(run(unit, &["ZINCRBY", "z", "NX", "a"]), "-ERR syntax error");
+        assert_eq!(run(unit, &["ZINCRBY", "z", "x", "a"]), "-ERR value is not a valid float");
         assert_eq!(run(unit, &["EXISTS", "z"]), ":0");
         assert!(run(unit, &["ZADD", "s", "1", "a"]).starts_with("-WRONGTYPE"));
     }

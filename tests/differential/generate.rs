@@ -157,7 +157,7 @@ impl Generator {
 
     fn data_command(&mut self, connection: usize) {
         let mut args = grammar::command(&mut self.random, self.theme);
-        if self.random.percent(5) && !zsets::is_on_lex_key(&args) {
+        if self.random.percent(5) && !zsets::is_delicate(&args) {
             grammar::bend(&mut self.random, &mut args);
         }
         if args[0] == b"BITCOUNT" && args.len() == 3 {
