@@ -136,7 +136,7 @@ impl Offline {
                 lsn: entry.lsn(),
                 expire_at_ms: entry.expire_at_ms(),
                 kind: value.kind(),
-                value_bytes: Some(value.size().bytes),
+                value_bytes: Some(value.stored_bytes()),
                 logged: true,
             })
         }))

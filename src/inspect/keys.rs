@@ -204,7 +204,7 @@ pub fn get(
     match format {
         ValueFormat::Raw => write_raw(value, out)?,
         ValueFormat::Text => {
-            let bytes = value.size().bytes;
+            let bytes = value.stored_bytes();
             write!(out, "{}  db {db}, {kind}, {bytes} bytes, LSN {lsn}", quoted(key))?;
             if let Some(at) = expire_at {
                 write!(out, ", expires {at}")?;

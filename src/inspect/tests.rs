@@ -386,6 +386,9 @@ fn collections_are_shown_item_by_item() {
         assert_eq!(large.lines().count(), 1001);
         assert!(large.contains("\"one more\"") && large.contains("\"item 999\""), "{large}");
     }
+    let hashes = Filter { kind: Some("hash".into()), ..Filter::default() };
+    let (_, list, _) = listed(&storage, &hashes, Format::Text);
+    assert!(list.contains("\"hash\"  db 0, hash, 24 bytes"), "the items and nothing else: {list}");
     let (_, report) = logged(&storage, 1, 100);
     for record in [
         "create keyspace 0 \"list\" list, push to the tail [\"a\"], keys +1",

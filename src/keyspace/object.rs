@@ -100,6 +100,15 @@ impl<'a> ValueRef<'a> {
         }
     }
 
+    /// Bytes that it takes, as a part counts them, or in memory where it is a large collection.
+    pub fn stored_bytes(&self) -> u64 {
+        match self {
+            ValueRef::String(string) => string.len(),
+            ValueRef::Packed(blob) => blob.len() as u64 - 1,
+            ValueRef::Collection(collection) => collection.memory_bytes(),
+        }
+    }
+
     /// Its size, as a record of it would have it.
     pub fn size(&self) -> ValueSize {
         let whole = |bytes| ValueSize { bytes, item_bytes: bytes };
