@@ -105,8 +105,9 @@ fn set_fields(call: &mut Call<'_, '_, '_>, name: &str) -> Result<u64, Failure> {
     let fields = distinct((2..args.len()).step_by(2).map(|index| args.get(index)));
     let (mut new_count, mut counted) = (0, 0);
     for field in fields {
-        new_count += u64::from(hash.is_none_or(|hash| hash.members().get(field).is_none()));
-        counted += u64::from(hash.is_none_or(|hash| hash.get(field).is_none()));
+        let live = hash.and_then(|hash| Some(hash.is_live(&hash.members().get(field)?)));
+        new_count += u64::from(live.is_none());
+        counted += u64::from(live != Some(true));
     }
     let (mut items, mut longest) = (NewItems::default(), 0);
     for index in (2..args.len()).step_by(2) {
@@ -128,12 +129,12 @@ fn hsetnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let view = call.unit.get_to_change(&key);
     let before = Before::of(view.as_ref())?;
     let hash = view.map(|view| hash_of(&view, now_ms)).transpose()?;
-    let live = hash.and_then(|hash| hash.get(args.get(2))).is_some();
-    let is_new = hash.is_none_or(|hash| hash.members().get(args.get(2)).is_none());
-    if !live {
-        put_field(call, &key, &before, Item::new(args.get(2), args.get(3)), is_new);
+    let live = hash.and_then(|hash| Some(hash.is_live(&hash.members().get(args.get(2))?)));
+    if live != Some(true) {
+        let item = Item::new(args.get(2), args.get(3));
+        put_field(call, &key, &before, item, live.is_none());
     }
-    call.reply.integer(i64::from(!live));
+    call.reply.integer(i64::from(live != Some(true)));
     Ok(())
 }
 
@@ -149,10 +150,10 @@ fn hdel(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let hash = hash_of(&view, now_ms)?;
     let (mut gone, mut gone_count, mut live_count) = (GoneMembers::default(), 0, 0);
     for field in distinct(args.iter_from(2)) {
-        if hash.members().get(field).is_some() {
+        if let Some(item) = hash.members().get(field) {
             gone.push(field);
             gone_count += 1;
-            live_count += i64::from(hash.get(field).is_some());
+            live_count += i64::from(hash.is_live(&item));
         }
     }
     let shape = before.shape_with(call.encodings, 0, 0);

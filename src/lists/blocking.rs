@@ -4,11 +4,9 @@ use std::ops::Range;
 
 use crate::command::args::Args;
 use crate::command::block::{Block, timeout_ms};
-use crate::command::row::{first_key, keys_at, named_key, one_of, word};
+use crate::command::row::{counted_keys, first_key, keys_at, named_key, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, DELETE, INSERT, RW};
-use crate::command::spec::{
-    Arg, ArgKind, BeginSearch, Call, Command, Copies, Failure, FindKeys, Group, KeySpec, Spec, flag,
-};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::engine::unit::{Key, Unit};
 use crate::format::record::Record;
 use crate::types::ValueKind;
@@ -42,14 +40,6 @@ const MOVE: Spec = Spec {
     ..ROW
 };
 
-/// Keys behind their count, which stands behind the timeout.
-const COUNTED_KEYS: KeySpec = KeySpec {
-    begin: BeginSearch::Index(2),
-    find: FindKeys::KeyNum { count: 0, first: 1, step: 1 },
-    flags: RW | ACCESS | DELETE,
-    notes: "",
-};
-
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -65,7 +55,7 @@ pub const COMMANDS: &[Command] = &[
             name: "blmpop",
             arity: -5,
             flags: flag::WRITE | flag::BLOCKING | flag::MOVABLE_KEYS,
-            keys: &[COUNTED_KEYS],
+            keys: &[counted_keys(2, RW | ACCESS | DELETE)],
             since: "7.0.0",
             complexity: "O(N+M) for N keys and M elements that are popped.",
             summary: "Takes elements from the first list that is there, or waits for one.",

@@ -2,11 +2,9 @@
 
 use crate::command::args::Args;
 use crate::command::number::parse_integer;
-use crate::command::row::{first_key, key_arg, named_key, one_of, word};
+use crate::command::row::{counted_keys, first_key, key_arg, named_key, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, DELETE, RW};
-use crate::command::spec::{
-    Arg, ArgKind, BeginSearch, Call, Command, Failure, FindKeys, Group, KeySpec, Spec, flag,
-};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 
 use super::ends::{End, Popped, known, pop};
 
@@ -20,14 +18,6 @@ const ROW: Spec = Spec {
     args: &[key_arg(), Arg::new("count", ArgKind::Integer).optional().since("6.2.0")],
     history: &[("6.2.0", "Takes `count`.")],
     ..Spec::EMPTY
-};
-
-/// Keys behind their count.
-const COUNTED_KEYS: KeySpec = KeySpec {
-    begin: BeginSearch::Index(1),
-    find: FindKeys::KeyNum { count: 0, first: 1, step: 1 },
-    flags: RW | ACCESS | DELETE,
-    notes: "",
 };
 
 /// The rows of this file.
@@ -45,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
             name: "lmpop",
             arity: -4,
             flags: flag::WRITE | flag::MOVABLE_KEYS | flag::FREES,
-            keys: &[COUNTED_KEYS],
+            keys: &[counted_keys(1, RW | ACCESS | DELETE)],
             group: Group::List,
             since: "7.0.0",
             complexity: "O(N+M) for N keys and M elements that are popped.",

@@ -4,11 +4,9 @@ use smallvec::SmallVec;
 
 use crate::command::collection::NewItems;
 use crate::command::number::parse_integer;
-use crate::command::row::{first_key, key_arg, keys_at, named_key};
+use crate::command::row::{counted_keys, first_key, key_arg, keys_at, named_key};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
-use crate::command::spec::{
-    Arg, ArgKind, BeginSearch, Call, Command, Copies, Failure, FindKeys, Group, KeySpec, Spec, flag,
-};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::engine::unit::Key;
 use crate::format::record::DeleteReason;
 use crate::types::ValueKind;
@@ -41,14 +39,6 @@ const ROW_OF_STORE: Spec = Spec {
 
 const INTERSECTION_COST: &str = "O(N*M) for N members of the smallest of M sets.";
 
-/// A count of keys, and the keys.
-const COUNTED_KEYS: KeySpec = KeySpec {
-    begin: BeginSearch::Index(1),
-    find: FindKeys::KeyNum { count: 0, first: 1, step: 1 },
-    flags: RO | ACCESS,
-    notes: "",
-};
-
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -65,7 +55,7 @@ pub const COMMANDS: &[Command] = &[
             name: "sintercard",
             arity: -3,
             flags: flag::READONLY | flag::MOVABLE_KEYS,
-            keys: &[COUNTED_KEYS],
+            keys: &[counted_keys(1, RO | ACCESS)],
             since: "7.0.0",
             complexity: INTERSECTION_COST,
             summary: "Counts the members that several sets share.",
