@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::unit::{Key, Unit};
+use crate::types::ValueKind;
 
 use super::args::Args;
 use super::double;
@@ -40,6 +41,39 @@ impl Call<'_, '_, '_> {
         } else {
             self.reply.null_array();
         }
+    }
+
+    /// Answers from the first of the block's keys that is there, which must hold a value of `kind`,
+    /// or waits for one.
+    pub fn serve_or_wait(&mut self, kind: ValueKind, block: Block) -> Result<(), Failure> {
+        for index in block.keys.clone() {
+            let key = self.unit.key(self.db, self.args.get(index));
+            match self.unit.get_to_change(&key).map(|view| view.value.kind()) {
+                None => continue,
+                Some(held) if held == kind => return (block.serve)(self, &key).map(drop),
+                Some(_) => return Err(Failure::WrongType),
+            }
+        }
+        self.wait(block);
+        Ok(())
+    }
+
+    /// [`Call::serve_or_wait`] for all keys in front of the timeout, which comes last.
+    pub fn pop_or_wait(
+        &mut self,
+        kind: ValueKind,
+        serve: ServeFrom,
+        served_bytes: ServedBytes,
+    ) -> Result<(), Failure> {
+        let last = self.args.len() - 1;
+        let timeout_ms = timeout_ms(self.args.get(last))?;
+        let block = Block { keys: 1..last, other_key: None, timeout_ms, serve, served_bytes };
+        self.serve_or_wait(kind, block)
+    }
+
+    /// Whether a key holds a value of `kind`, without a trace in any figure.
+    pub fn holds(&mut self, key: &Key<'_>, kind: ValueKind) -> bool {
+        self.unit.probe(key).is_some_and(|view| view.value.kind() == kind)
     }
 }
 

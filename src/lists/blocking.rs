@@ -1,7 +1,5 @@
 //! Commands that wait for elements: BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
 
-use std::ops::Range;
-
 use crate::command::args::Args;
 use crate::command::block::{Block, timeout_ms};
 use crate::command::row::{counted_keys, first_key, keys_at, named_key, one_of, word};
@@ -44,11 +42,11 @@ const MOVE: Spec = Spec {
 pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec { name: "blpop", summary: "Takes an element from a head, or waits.", ..POP },
-        run: |call| pop_or_wait(call, serve_head),
+        run: |call| call.pop_or_wait(ValueKind::List, serve_head, cut_bytes),
     },
     Command {
         spec: Spec { name: "brpop", summary: "Takes an element from a tail, or waits.", ..POP },
-        run: |call| pop_or_wait(call, serve_tail),
+        run: |call| call.pop_or_wait(ValueKind::List, serve_tail, cut_bytes),
     },
     Command {
         spec: Spec {
@@ -109,47 +107,9 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Serves a call from the first of its keys that holds a list, or lets it wait for one.
-fn serve_or_wait(
-    call: &mut Call<'_, '_, '_>,
-    keys: Range<usize>,
-    block: impl FnOnce(Range<usize>) -> Block,
-) -> Result<(), Failure> {
-    let block = block(keys.clone());
-    for index in keys {
-        let key = call.unit.key(call.db, call.args.get(index));
-        match call.unit.get_to_change(&key).map(|view| view.value.kind()) {
-            None => continue,
-            Some(ValueKind::List) => return (block.serve)(call, &key).map(drop),
-            Some(_) => return Err(Failure::WrongType),
-        }
-    }
-    call.wait(block);
-    Ok(())
-}
-
-fn holds_list(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> bool {
-    call.unit.probe(key).is_some_and(|view| view.value.kind() == ValueKind::List)
-}
-
 /// A pop logs where it cuts.
 fn cut_bytes(_: &Args<'_>, _: &mut Unit<'_>, key: &Key<'_>) -> u64 {
     (key.bytes.len() + Record::HEAD_BYTES_MAX) as u64
-}
-
-fn pop_or_wait(
-    call: &mut Call<'_, '_, '_>,
-    serve: crate::command::block::ServeFrom,
-) -> Result<(), Failure> {
-    let last = call.args.len() - 1;
-    let timeout_ms = timeout_ms(call.args.get(last))?;
-    serve_or_wait(call, 1..last, |keys| Block {
-        keys,
-        other_key: None,
-        timeout_ms,
-        serve,
-        served_bytes: cut_bytes,
-    })
 }
 
 fn serve_head(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
@@ -161,7 +121,7 @@ fn serve_tail(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failur
 }
 
 fn serve_pop(call: &mut Call<'_, '_, '_>, key: &Key<'_>, end: End) -> Result<bool, Failure> {
-    if !holds_list(call, key) {
+    if !call.holds(key, ValueKind::List) {
         return Ok(false);
     }
     let popped = pop(call.unit, call.encodings, (key, end), 1)?.unwrap_or_default();
@@ -174,17 +134,18 @@ fn serve_pop(call: &mut Call<'_, '_, '_>, key: &Key<'_>, end: End) -> Result<boo
 fn blmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let timeout_ms = timeout_ms(call.args.get(1))?;
     let asked = PopFirst::parse(call.args, 2)?;
-    serve_or_wait(call, asked.first_key..asked.first_key + asked.keys, |keys| Block {
-        keys,
+    let block = Block {
+        keys: asked.first_key..asked.first_key + asked.keys,
         other_key: None,
         timeout_ms,
         serve: serve_several,
         served_bytes: cut_bytes,
-    })
+    };
+    call.serve_or_wait(ValueKind::List, block)
 }
 
 fn serve_several(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
-    if !holds_list(call, key) {
+    if !call.holds(key, ValueKind::List) {
         return Ok(false);
     }
     let asked = PopFirst::parse(call.args, 2)?;
@@ -231,7 +192,7 @@ fn move_or_wait(
 }
 
 fn serve_move(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
-    if !holds_list(call, key) {
+    if !call.holds(key, ValueKind::List) {
         return Ok(false);
     }
     let (from, to) = ends_of(call.args)?;

@@ -1,9 +1,7 @@
 //! Commands that wait for members: BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use std::ops::Range;
-
 use crate::command::args::Args;
-use crate::command::block::{Block, ServeFrom, ServedBytes, timeout_ms};
+use crate::command::block::{Block, timeout_ms};
 use crate::command::collection::zset_of;
 use crate::command::double;
 use crate::command::row::{counted_keys, keys_at, named_key, one_of, word};
@@ -40,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
             ..ROW
         },
         run: |call| {
-            pop_or_wait(call, serve_lowest, |_, unit, key| {
+            call.pop_or_wait(ValueKind::Zset, serve_lowest, |_, unit, key| {
                 frame_bytes(unit, key, |value| popped_bytes(value, false))
             })
         },
@@ -53,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
             ..ROW
         },
         run: |call| {
-            pop_or_wait(call, serve_highest, |_, unit, key| {
+            call.pop_or_wait(ValueKind::Zset, serve_highest, |_, unit, key| {
                 frame_bytes(unit, key, |value| popped_bytes(value, true))
             })
         },
@@ -102,45 +100,6 @@ fn frame_bytes(unit: &mut Unit<'_>, key: &Key<'_>, members: impl Fn(ValueRef<'_>
     unit.probe(key).map_or(0, |view| members(view.value)) + small as u64
 }
 
-fn holds_zset(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> bool {
-    call.unit.probe(key).is_some_and(|view| view.value.kind() == ValueKind::Zset)
-}
-
-/// Serves a call from the first of its keys that holds a sorted set, or lets it wait for one.
-fn serve_or_wait(
-    call: &mut Call<'_, '_, '_>,
-    keys: Range<usize>,
-    block: impl FnOnce(Range<usize>) -> Block,
-) -> Result<(), Failure> {
-    let block = block(keys.clone());
-    for index in keys {
-        let key = call.unit.key(call.db, call.args.get(index));
-        match call.unit.get_to_change(&key).map(|view| view.value.kind()) {
-            None => continue,
-            Some(ValueKind::Zset) => return (block.serve)(call, &key).map(drop),
-            Some(_) => return Err(Failure::WrongType),
-        }
-    }
-    call.wait(block);
-    Ok(())
-}
-
-fn pop_or_wait(
-    call: &mut Call<'_, '_, '_>,
-    serve: ServeFrom,
-    served_bytes: ServedBytes,
-) -> Result<(), Failure> {
-    let last = call.args.len() - 1;
-    let timeout_ms = timeout_ms(call.args.get(last))?;
-    serve_or_wait(call, 1..last, |keys| Block {
-        keys,
-        other_key: None,
-        timeout_ms,
-        serve,
-        served_bytes,
-    })
-}
-
 fn serve_lowest(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
     serve_one(call, key, false)
 }
@@ -154,7 +113,7 @@ fn serve_one(
     key: &Key<'_>,
     from_highest: bool,
 ) -> Result<bool, Failure> {
-    if !holds_zset(call, key) {
+    if !call.holds(key, ValueKind::Zset) {
         return Ok(false);
     }
     let Some(view) = call.unit.get_to_change(key) else {
@@ -175,17 +134,18 @@ fn serve_one(
 fn bzmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let timeout_ms = timeout_ms(call.args.get(1))?;
     let wanted = MultiPop::parse(&call.args.tail(1))?;
-    serve_or_wait(call, 3..3 + wanted.key_count, |keys| Block {
-        keys,
+    let block = Block {
+        keys: 3..3 + wanted.key_count,
         other_key: None,
         timeout_ms,
         serve: serve_several,
         served_bytes: |args, unit, key| frame_bytes(unit, key, |value| several_bytes(args, value)),
-    })
+    };
+    call.serve_or_wait(ValueKind::Zset, block)
 }
 
 fn serve_several(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
-    if !holds_zset(call, key) {
+    if !call.holds(key, ValueKind::Zset) {
         return Ok(false);
     }
     let wanted = MultiPop::parse(&call.args.tail(1))?;
