@@ -7,7 +7,7 @@ use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
 use crate::value::item::Item;
 
-use super::value::{Before, hash_of, put_field};
+use super::value::{Before, hash_to_change, put_field};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
@@ -98,10 +98,8 @@ fn replace(
 ) -> Result<String, Failure> {
     let field = call.args.get(2);
     let key = call.unit.key(call.db, call.args.get(1));
-    let now_ms = call.unit.now_ms();
-    let view = call.unit.get_to_change(&key);
-    let before = Before::of(view.as_ref())?;
-    let hash = view.map(|view| hash_of(&view, now_ms)).transpose()?;
+    let hash = hash_to_change(call.unit, &key)?;
+    let before = Before::of(hash.as_ref());
     let is_new = hash.is_none_or(|hash| hash.members().get(field).is_none());
     let old = hash.and_then(|hash| hash.get(field));
     let text = change(old.map(|item| item.payload))?;

@@ -10,7 +10,7 @@ use crate::resp::write::Reply;
 use crate::types::ValueKind;
 use crate::value::item::Item;
 
-use super::value::{Before, HashRef, hash_of};
+use super::value::{Before, HashRef, hash_to_change};
 
 /// What becomes of the fields of a hash. A field past its deadline is not there, and leaves when
 /// it is looked at.
@@ -58,10 +58,8 @@ pub fn change_fields<'c>(
     command: impl for<'u> FnOnce(&mut Draft<'c, 'u>, &mut Reply<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
-    let now_ms = call.unit.now_ms();
-    let view = call.unit.get_to_change(&key);
-    let before = Before::of(view.as_ref())?;
-    let hash = view.map(|view| hash_of(&view, now_ms)).transpose()?;
+    let hash = hash_to_change(call.unit, &key)?;
+    let before = Before::of(hash.as_ref());
     let mut draft = Draft { hash, changed: BTreeMap::new(), may_get_deadlines: false };
     command(&mut draft, call.reply)?;
     let (mut gone, mut gone_count) = (GoneMembers::default(), 0);

@@ -6,7 +6,7 @@ use crate::command::spec::key_flag::{DELETE, INSERT, RW, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
 use crate::value::item::Item;
 
-use super::value::{Before, hash_of, put_field};
+use super::value::{Before, hash_to_change, put_field};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
@@ -98,10 +98,8 @@ fn set_fields(call: &mut Call<'_, '_, '_>, name: &str) -> Result<u64, Failure> {
         return Err(Failure::Text(text.into()));
     }
     let key = call.unit.key(call.db, args.get(1));
-    let now_ms = call.unit.now_ms();
-    let view = call.unit.get_to_change(&key);
-    let before = Before::of(view.as_ref())?;
-    let hash = view.map(|view| hash_of(&view, now_ms)).transpose()?;
+    let hash = hash_to_change(call.unit, &key)?;
+    let before = Before::of(hash.as_ref());
     let fields = distinct((2..args.len()).step_by(2).map(|index| args.get(index)));
     let (mut new_count, mut counted) = (0, 0);
     for field in fields {
@@ -125,10 +123,8 @@ fn set_fields(call: &mut Call<'_, '_, '_>, name: &str) -> Result<u64, Failure> {
 fn hsetnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let args = call.args;
     let key = call.unit.key(call.db, args.get(1));
-    let now_ms = call.unit.now_ms();
-    let view = call.unit.get_to_change(&key);
-    let before = Before::of(view.as_ref())?;
-    let hash = view.map(|view| hash_of(&view, now_ms)).transpose()?;
+    let hash = hash_to_change(call.unit, &key)?;
+    let before = Before::of(hash.as_ref());
     let live = hash.and_then(|hash| Some(hash.is_live(&hash.members().get(args.get(2))?)));
     if live != Some(true) {
         let item = Item::new(args.get(2), args.get(3));
@@ -141,13 +137,11 @@ fn hsetnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 fn hdel(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let args = call.args;
     let key = call.unit.key(call.db, args.get(1));
-    let now_ms = call.unit.now_ms();
-    let Some(view) = call.unit.get_to_change(&key) else {
+    let Some(hash) = hash_to_change(call.unit, &key)? else {
         call.reply.integer(0);
         return Ok(());
     };
-    let before = Before::of(Some(&view))?;
-    let hash = hash_of(&view, now_ms)?;
+    let before = Before::of(Some(&hash));
     let (mut gone, mut gone_count, mut live_count) = (GoneMembers::default(), 0, 0);
     for field in distinct(args.iter_from(2)) {
         if let Some(item) = hash.members().get(field) {

@@ -12,7 +12,7 @@ use crate::types::ValueKind;
 use crate::value::item::Item;
 
 use super::expiry::deadline_ms;
-use super::value::{Before, hash_of};
+use super::value::{Before, hash_to_change};
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[Command {
@@ -135,9 +135,8 @@ fn hsetex(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let now_ms = call.unit.now_ms();
     let options = Options::parse(args, now_ms)?;
     let key = call.unit.key(call.db, args.get(1));
-    let view = call.unit.get_to_change(&key);
-    let before = Before::of(view.as_ref())?;
-    let known = view.map(|view| hash_of(&view, now_ms)).transpose()?;
+    let known = hash_to_change(call.unit, &key)?;
+    let before = Before::of(known.as_ref());
     let indexes = (options.fields_at..args.len()).step_by(2);
     let live = |field: &[u8]| known.and_then(|hash| hash.get(field));
     if let Some(wanted) = options.must_be_there

@@ -66,7 +66,7 @@ fn is_live(item: &Item<'_>, now_ms: u64) -> bool {
 }
 
 /// The hash that a live key holds.
-pub fn hash_of<'u>(view: &View<'u>, now_ms: u64) -> Result<HashRef<'u>, Failure> {
+fn hash_of<'u>(view: &View<'u>, now_ms: u64) -> Result<HashRef<'u>, Failure> {
     let members = members_of(view, ValueKind::Hash)?;
     Ok(HashRef { members, now_ms, encoding: encoding_of(view.value) })
 }
@@ -80,6 +80,15 @@ pub fn read_hash<'u>(
     unit.get(key).map(|view| hash_of(&view, now_ms)).transpose()
 }
 
+/// The hash that a command changes, none where there is no key.
+pub fn hash_to_change<'u>(
+    unit: &'u mut Unit<'_>,
+    key: &Key<'_>,
+) -> Result<Option<HashRef<'u>>, Failure> {
+    let now_ms = unit.now_ms();
+    unit.get_to_change(key).map(|view| hash_of(&view, now_ms)).transpose()
+}
+
 /// What a hash is before a command changes it.
 pub struct Before {
     /// Number of fields; 0 where there is no key.
@@ -89,14 +98,11 @@ pub struct Before {
 }
 
 impl Before {
-    /// Of a live key or none.
-    pub fn of(view: Option<&View<'_>>) -> Result<Before, Failure> {
-        Ok(match view {
-            None => Before { len: 0, encoding: hash::LISTPACK },
-            Some(view) => Before {
-                len: members_of(view, ValueKind::Hash)?.len(),
-                encoding: encoding_of(view.value),
-            },
+    /// Of a hash, or none.
+    pub fn of(hash: Option<&HashRef<'_>>) -> Before {
+        hash.map_or(Before { len: 0, encoding: hash::LISTPACK }, |hash| Before {
+            len: hash.field_count(),
+            encoding: hash.encoding(),
         })
     }
 
