@@ -116,12 +116,12 @@ impl Collection {
 
     /// Which incarnation of its key's value this is; 0 before the first capture.
     pub fn generation(&self) -> u64 {
-        inner!(self, inner => inner.generation())
+        inner!(self, inner => inner.chunks().generation())
     }
 
     /// Number of chunks.
     pub fn chunk_count(&self) -> u64 {
-        inner!(self, inner => inner.chunk_count() as u64)
+        inner!(self, inner => inner.chunks().chunk_count() as u64)
     }
 
     /// Memory behind it, in bytes. O(1).
@@ -140,28 +140,28 @@ impl Collection {
 
     /// What a checkpoint would write, about, in bytes. O(1).
     pub fn dirty_bytes(&self) -> u64 {
-        inner!(self, inner => inner.dirty_bytes())
+        inner!(self, inner => inner.chunks().dirty_bytes())
     }
 
     /// Makes this handle an object of its own, all dirty. O(chunks).
     pub fn recreate(&mut self) {
-        inner!(self, inner => inner.recreate())
+        inner!(self, inner => inner.chunks_mut().recreate())
     }
 
     /// Takes handles of what is dirty; `generation` is for a collection that is taken for the
     /// first time. O(dirty chunks).
     pub fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        inner!(self, inner => inner.capture(generation))
+        inner!(self, inner => inner.chunks_mut().capture(generation))
     }
 
     /// Ends a capture: when what it took was not installed, it is dirty again.
     pub fn end_capture(&mut self, installed: bool) {
-        inner!(self, inner => inner.end_capture(installed))
+        inner!(self, inner => inner.chunks_mut().end_capture(installed))
     }
 
     /// All items, encoded chunk by chunk, as a record of the whole value ends.
     pub fn encoded_chunks(&self) -> Vec<Bytes> {
-        inner!(self, inner => inner.encoded_chunks())
+        inner!(self, inner => inner.chunks().encoded())
     }
 }
 

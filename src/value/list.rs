@@ -7,11 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::limits::LIST_CHUNK_BYTES_MAX;
 use crate::types::ChunkId;
-use crate::value::chunks::{Chunks, DirtyChunk, Slot, items_of};
+use crate::value::chunks::{Chunks, Slot, items_of};
 use crate::value::list_chunk::ListChunk;
 use crate::value::list_item::{Elements, encoded_len};
 use crate::value::packed::encoding;
@@ -340,39 +338,14 @@ impl List {
         self.chunks.rekey((0..count).map(|number| first + number * STEP));
     }
 
-    /// Which incarnation this is; 0 before the first capture.
-    pub fn generation(&self) -> u64 {
-        self.chunks.generation()
+    /// Its chunks.
+    pub(super) fn chunks(&self) -> &Chunks<u64, ListChunk> {
+        &self.chunks
     }
 
-    /// Number of chunks.
-    pub fn chunk_count(&self) -> usize {
-        self.chunks.chunk_count()
-    }
-
-    /// See [`Chunks::recreate`].
-    pub fn recreate(&mut self) {
-        self.chunks.recreate();
-    }
-
-    /// See [`Chunks::capture`].
-    pub fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        self.chunks.capture(generation)
-    }
-
-    /// The items, encoded chunk by chunk.
-    pub fn encoded_chunks(&self) -> Vec<Bytes> {
-        self.chunks.encoded()
-    }
-
-    /// See [`Chunks::end_capture`].
-    pub fn end_capture(&mut self, installed: bool) {
-        self.chunks.end_capture(installed);
-    }
-
-    /// Memory of dirty chunks and due tombstones, in bytes. O(1).
-    pub fn dirty_bytes(&self) -> u64 {
-        self.chunks.dirty_bytes()
+    /// Its chunks, to be captured.
+    pub(super) fn chunks_mut(&mut self) -> &mut Chunks<u64, ListChunk> {
+        &mut self.chunks
     }
 
     /// Memory that the elements take, in bytes. O(1).
@@ -517,7 +490,7 @@ mod tests {
 
     /// Captures, pushes behind the capture, and puts what was taken on the disk.
     fn capture(list: &mut List, model: &mut Model, disk: &mut Disk, installed: bool) {
-        let taken = list.capture(1);
+        let taken = list.chunks_mut().capture(1);
         list.push(false, b"behind the capture");
         model.push(b"behind the capture".to_vec());
         if installed {
@@ -532,7 +505,7 @@ mod tests {
                 }
             }
         }
-        list.end_capture(installed);
+        list.chunks_mut().end_capture(installed);
     }
 
     fn load(disk: &Disk) -> List {
@@ -590,14 +563,14 @@ mod tests {
     fn inserting_in_one_place_leaves_chunks_far_away_clean() {
         let mut list = List::new(0);
         (0..100_000).for_each(|number: u32| list.push(false, &number.to_le_bytes()));
-        list.capture(1);
-        list.end_capture(true);
+        list.chunks_mut().capture(1);
+        list.chunks_mut().end_capture(true);
         for number in 0..20_000 {
             assert!(list.insert(50_000, &[7; 20]));
             if number % 4000 == 3999 {
-                let dirty = list.capture(1).len();
-                assert!(dirty < 200, "{dirty} of {} chunks", list.chunk_count());
-                list.end_capture(true);
+                let dirty = list.chunks_mut().capture(1).len();
+                assert!(dirty < 200, "{dirty} of {} chunks", list.chunks().chunk_count());
+                list.chunks_mut().end_capture(true);
             }
         }
         assert!(list.iter_from(50_000, false).take(20_000).all(|element| element == [7; 20]));
@@ -634,7 +607,7 @@ mod tests {
         let mut list = List::from_parts(0, 1, &parts).expect("a list");
         assert!(list.insert(50 * 128 + 5, b"y"));
         assert_eq!((list.len(), list.get(50 * 128 + 5)), (12_801, Some(&b"y"[..])));
-        assert_eq!(list.capture(1).len(), 201, "101 chunks and the tombstones of 100");
+        assert_eq!(list.chunks_mut().capture(1).len(), 201, "101 chunks and the tombstones of 100");
     }
 
     #[test]
@@ -644,7 +617,7 @@ mod tests {
         for number in 0..1280 {
             assert!(list.insert(128 + number, b"y"));
         }
-        assert_eq!(list.chunk_count(), 12);
+        assert_eq!(list.chunks().chunk_count(), 12);
     }
 
     #[test]
@@ -675,7 +648,7 @@ mod tests {
             assert_eq!(list.remove_range(kept, 99), 99);
         }
         assert_eq!(list.len(), 100);
-        assert!(list.chunk_count() <= 4, "{} chunks", list.chunk_count());
+        assert!(list.chunks().chunk_count() <= 4, "{} chunks", list.chunks().chunk_count());
     }
 
     #[test]
@@ -685,7 +658,7 @@ mod tests {
         list_item::encode(b"b", &mut blob);
         let mut list = List::from_packed(&blob);
         assert_same(&list, &vec![b"a".to_vec(), b"b".to_vec()]);
-        assert_eq!((list.capture(9).len(), list.generation()), (1, 9));
+        assert_eq!((list.chunks_mut().capture(9).len(), list.chunks().generation()), (1, 9));
         assert!(List::from_packed(&blob[..1]).is_empty());
     }
 }

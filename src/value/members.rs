@@ -6,11 +6,9 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
-
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::{Chunks, DirtyChunk, items_of};
+use crate::value::chunks::{Chunks, items_of};
 use crate::value::item::Item;
 use crate::value::member_chunk::{GRANULE_BITS, MemberChunk};
 use crate::value::packed::{encoding, kind};
@@ -266,39 +264,14 @@ impl Members {
         self.chunks.iter().filter_map(|(_, chunk)| chunk.next_deadline_ms()).min()
     }
 
-    /// Which incarnation this is; 0 before the first capture.
-    pub fn generation(&self) -> u64 {
-        self.chunks.generation()
+    /// Its chunks.
+    pub(super) fn chunks(&self) -> &Chunks<u64, MemberChunk> {
+        &self.chunks
     }
 
-    /// Number of chunks.
-    pub fn chunk_count(&self) -> usize {
-        self.chunks.chunk_count()
-    }
-
-    /// See [`Chunks::recreate`].
-    pub fn recreate(&mut self) {
-        self.chunks.recreate();
-    }
-
-    /// See [`Chunks::capture`].
-    pub fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        self.chunks.capture(generation)
-    }
-
-    /// The items, encoded chunk by chunk.
-    pub fn encoded_chunks(&self) -> Vec<Bytes> {
-        self.chunks.encoded()
-    }
-
-    /// See [`Chunks::end_capture`].
-    pub fn end_capture(&mut self, installed: bool) {
-        self.chunks.end_capture(installed);
-    }
-
-    /// Memory of dirty chunks and due tombstones, in bytes. O(1).
-    pub fn dirty_bytes(&self) -> u64 {
-        self.chunks.dirty_bytes()
+    /// Its chunks, to be captured.
+    pub(super) fn chunks_mut(&mut self) -> &mut Chunks<u64, MemberChunk> {
+        &mut self.chunks
     }
 
     /// Memory that the members take, in bytes. O(1).
@@ -383,7 +356,7 @@ mod tests {
     }
 
     fn capture(members: &mut Members, disk: &mut Disk, installed: bool) {
-        for chunk in members.capture(1) {
+        for chunk in members.chunks_mut().capture(1) {
             let mut bytes = Vec::new();
             match chunk.content {
                 Some(content) if installed => {
@@ -394,7 +367,7 @@ mod tests {
                 _ => {}
             }
         }
-        members.end_capture(installed);
+        members.chunks_mut().end_capture(installed);
     }
 
     fn read(kind: ValueKind, disk: &Disk) -> Option<Members> {
@@ -445,10 +418,10 @@ mod tests {
             }
             assert_same(&members, &model);
             capture(&mut members, &mut disk, true);
-            prop_assert_eq!(members.dirty_bytes(), 0);
+            prop_assert_eq!(members.chunks().dirty_bytes(), 0);
             let back = read(ValueKind::Hash, &disk).unwrap();
             assert_same(&back, &model);
-            prop_assert_eq!(back.chunk_count(), members.chunk_count());
+            prop_assert_eq!(back.chunks().chunk_count(), members.chunks().chunk_count());
             for (members, model) in held {
                 assert_same(&members, &model);
             }
@@ -537,27 +510,27 @@ mod tests {
     #[test]
     fn one_changed_member_is_one_dirty_chunk() {
         let (mut members, _) = filled(10_000);
-        members.capture(1);
-        members.end_capture(true);
+        members.chunks_mut().capture(1);
+        members.chunks_mut().end_capture(true);
         members.insert(&Item::new(&named(77), b"other"));
         assert!(!members.remove(b"missing"), "and what is missing changes nothing");
-        let taken = members.capture(1);
+        let taken = members.chunks_mut().capture(1);
         assert_eq!(taken.len(), 1);
     }
 
     #[test]
     fn chunks_that_have_shrunk_are_merged() {
         let (mut members, _) = filled(20_000);
-        let before = members.chunk_count();
+        let before = members.chunks().chunk_count();
         (0..20_000).filter(|number| number % 100 != 0).for_each(|number| {
             members.remove(&named(number));
         });
-        let after = members.chunk_count();
+        let after = members.chunks().chunk_count();
         assert!(before > 80 && after <= 6, "{before} chunks became {after}");
         (0..20_000).for_each(|number| {
             members.remove(&named(number));
         });
-        assert_eq!((members.len(), members.chunk_count()), (0, 1));
+        assert_eq!((members.len(), members.chunks().chunk_count()), (0, 1));
         assert_eq!(members.scan(0, 10, |_| panic!("no members")), 0);
         assert!(members.insert(&Item::new(b"again", b"")));
     }
@@ -572,7 +545,7 @@ mod tests {
             assert!(members.remove(item.member));
             model.remove(item.member);
         }
-        assert_eq!(members.chunk_count(), chunks.len() - 1);
+        assert_eq!(members.chunks().chunk_count(), chunks.len() - 1);
         assert_same(&members, &model);
     }
 
@@ -616,7 +589,7 @@ mod tests {
         Item::new(b"b", b"2").encode(&mut blob);
         let members = Members::from_packed(&blob, hasher()).unwrap();
         assert_eq!((members.kind(), members.encoding()), (ValueKind::Hash, 2));
-        assert_eq!((members.len(), members.generation()), (2, 0));
+        assert_eq!((members.len(), members.chunks().generation()), (2, 0));
         assert_eq!(members.next_deadline_ms(), Some(9));
         assert!(Members::from_packed(&[1 << 4], hasher()).is_none(), "a list has no members");
     }

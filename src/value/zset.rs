@@ -2,11 +2,10 @@
 //!
 //! Only the members are persisted and captured; the order is built from them when they are loaded.
 
-use bytes::Bytes;
-
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::DirtyChunk;
+use crate::value::chunks::Chunks;
 use crate::value::item::Item;
+use crate::value::member_chunk::MemberChunk;
 use crate::value::members::{MemberHasher, Members};
 use crate::value::order::{Order, OrderIter};
 use crate::value::score;
@@ -140,39 +139,14 @@ impl Zset {
         self.members.set_encoding(encoding);
     }
 
-    /// Which incarnation this is; 0 before the first capture.
-    pub fn generation(&self) -> u64 {
-        self.members.generation()
+    /// The chunks of its members.
+    pub(super) fn chunks(&self) -> &Chunks<u64, MemberChunk> {
+        self.members.chunks()
     }
 
-    /// Number of chunks of the members.
-    pub fn chunk_count(&self) -> usize {
-        self.members.chunk_count()
-    }
-
-    /// See [`Chunks::recreate`](crate::value::chunks::Chunks::recreate).
-    pub fn recreate(&mut self) {
-        self.members.recreate();
-    }
-
-    /// See [`Chunks::capture`](crate::value::chunks::Chunks::capture).
-    pub fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        self.members.capture(generation)
-    }
-
-    /// The items, encoded chunk by chunk.
-    pub fn encoded_chunks(&self) -> Vec<Bytes> {
-        self.members.encoded_chunks()
-    }
-
-    /// See [`Chunks::end_capture`](crate::value::chunks::Chunks::end_capture).
-    pub fn end_capture(&mut self, installed: bool) {
-        self.members.end_capture(installed);
-    }
-
-    /// Memory of dirty chunks and due tombstones, in bytes. O(1).
-    pub fn dirty_bytes(&self) -> u64 {
-        self.members.dirty_bytes()
+    /// The chunks of its members, to be captured.
+    pub(super) fn chunks_mut(&mut self) -> &mut Chunks<u64, MemberChunk> {
+        self.members.chunks_mut()
     }
 
     /// Memory of members and order, in bytes. O(1).
@@ -247,7 +221,7 @@ mod tests {
     }
 
     fn capture(zset: &mut Zset, model: &mut Model, disk: &mut Disk, installed: bool) {
-        let taken = zset.capture(1);
+        let taken = zset.chunks_mut().capture(1);
         zset.insert(b"behind the capture", 1.5);
         model.insert(b"behind the capture".to_vec(), 1.5);
         for chunk in taken.into_iter().filter(|_| installed) {
@@ -260,7 +234,7 @@ mod tests {
                 None => drop(disk.remove(&chunk.id)),
             }
         }
-        zset.end_capture(installed);
+        zset.chunks_mut().end_capture(installed);
     }
 
     fn load(disk: &Disk) -> Option<Zset> {
@@ -290,7 +264,7 @@ mod tests {
             capture(&mut zset, &mut model, &mut disk, true);
             let loaded = load(&disk).expect("a sorted set");
             assert_same(&loaded, &model);
-            prop_assert_eq!((loaded.encoding(), loaded.generation()), (3, 1));
+            prop_assert_eq!((loaded.encoding(), loaded.chunks().generation()), (3, 1));
             for (zset, model) in held {
                 assert_same(&zset, &model);
             }
@@ -310,7 +284,7 @@ mod tests {
             }
             let zset = Zset::from_packed(&blob, hasher()).expect("a sorted set");
             assert_same(&zset, &model);
-            prop_assert_eq!((zset.encoding(), zset.generation()), (2, 0));
+            prop_assert_eq!((zset.encoding(), zset.chunks().generation()), (2, 0));
         }
 
         #[test]
@@ -328,13 +302,13 @@ mod tests {
     fn the_same_score_again_makes_nothing_dirty() {
         let mut zset = Zset::new(3, hasher());
         zset.insert(b"a", 1.0);
-        zset.capture(1);
-        zset.end_capture(true);
+        zset.chunks_mut().capture(1);
+        zset.chunks_mut().end_capture(true);
         assert_eq!(zset.insert(b"a", 1.0), Some(1.0));
-        assert_eq!(zset.capture(1).len(), 0);
-        zset.end_capture(true);
+        assert_eq!(zset.chunks_mut().capture(1).len(), 0);
+        zset.chunks_mut().end_capture(true);
         assert_eq!(zset.insert(b"a", 2.0), Some(1.0));
-        assert_eq!(zset.capture(1).len(), 1);
+        assert_eq!(zset.chunks_mut().capture(1).len(), 1);
     }
 
     #[test]
