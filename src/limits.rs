@@ -22,6 +22,10 @@ pub const LIST_CHUNK_BYTES_MAX: usize = 8 << 10;
 pub const MEMBER_CHUNK_ITEMS_MAX: usize = 256;
 /// Most encoded bytes of such a chunk, but for a member that stands alone.
 pub const MEMBER_CHUNK_BYTES_MAX: usize = 16 << 10;
+/// Most entries that a chunk of a stream has ever held.
+pub const STREAM_CHUNK_ENTRIES_MAX: usize = 256;
+/// Most encoded bytes of such a chunk, but for an entry that stands alone.
+pub const STREAM_CHUNK_BYTES_MAX: usize = 16 << 10;
 /// Largest payload of one physical log fragment, in bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 1 << 20;
 /// Most logical databases (`databases`).

@@ -6,10 +6,10 @@
 //! the list as a whole.
 
 use crate::types::ValueKind;
+use crate::value::integer::listpack_bytes;
 use crate::value::view::ListRef;
 
 use super::encodings::{Encodings, list};
-use super::number::parse_integer;
 
 /// Bytes of an empty listpack.
 const LISTPACK_EMPTY_BYTES: u64 = 7;
@@ -142,56 +142,10 @@ fn may_exceed(known: &ListRef<'_>, bytes_max: u64) -> bool {
     LISTPACK_EMPTY_BYTES + bytes + bytes / 20 > bytes_max
 }
 
-/// Bytes of an element in a listpack.
-fn listpack_bytes(element: &[u8]) -> u64 {
-    let body = match parse_integer(element) {
-        Some(0..=127) => 1,
-        Some(-4096..=4095) => 2,
-        Some(-0x8000..=0x7fff) => 3,
-        Some(-0x80_0000..=0x7f_ffff) => 4,
-        Some(-0x8000_0000..=0x7fff_ffff) => 5,
-        Some(_) => 9,
-        None => match element.len() as u64 {
-            len @ ..64 => len + 1,
-            len @ ..4096 => len + 2,
-            len => len + 5,
-        },
-    };
-    let back = match body {
-        ..=127 => 1,
-        128..16_383 => 2,
-        16_383..2_097_151 => 3,
-        2_097_151..268_435_455 => 4,
-        _ => 5,
-    };
-    body + back
-}
-
 #[cfg(test)]
 mod tests {
     use super::{class_bytes, listpack_bytes};
     use crate::value::list_item::encoded_len;
-
-    #[test]
-    fn numbers_take_fewer_bytes_than_their_digits() {
-        let cases: [(&str, u64); 12] = [
-            ("0", 2),
-            ("127", 2),
-            ("128", 3),
-            ("-1", 3),
-            ("4095", 3),
-            ("4096", 4),
-            ("-32768", 4),
-            ("32768", 5),
-            ("8388608", 6),
-            ("2147483648", 10),
-            ("-9223372036854775808", 10),
-            ("007", 5),
-        ];
-        for (element, bytes) in cases {
-            assert_eq!(listpack_bytes(element.as_bytes()), bytes, "{element}");
-        }
-    }
 
     #[test]
     fn a_listpack_is_at_most_a_twentieth_longer_than_our_form() {

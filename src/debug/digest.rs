@@ -83,6 +83,16 @@ impl Digest {
                 pair.append(field.member);
                 pair.append(field.payload);
             }
+            AnyItem::Entry(entry) => {
+                self.append(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (field, value) in entry.fields() {
+                    self.append(field);
+                    self.append(value);
+                }
+                return;
+            }
+            // Redis leaves groups out.
+            AnyItem::Fact(_) => return,
         }
         self.add(&pair.0);
     }

@@ -101,8 +101,8 @@ fn push_entry(
         }
         Some(ValueHandle::Collection(mut collection)) => {
             // All of it, as another incarnation: what older parts hold of it is dead then.
-            collection.recreate();
-            let chunks = collection.capture(writer.part_id());
+            collection.chunks_mut().recreate();
+            let chunks = collection.chunks_mut().capture(writer.part_id());
             let head = head_of(&collection, expire_at_ms);
             writer.push(&row, lsn, &RowValue::Chunked { head, chunks: &chunks })?;
         }

@@ -497,7 +497,7 @@ impl<'e> Unit<'e> {
                 self.frame.push_shared(record, paged.pages())
             }
             Some(ValueHandle::Collection(collection)) => {
-                self.frame.push_shared(record, &collection.encoded_chunks());
+                self.frame.push_shared(record, &collection.chunks().encoded());
             }
         }
         let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh };
@@ -574,6 +574,7 @@ fn view<'u>(entry: &EntryRef<'u>, now_ms: u64) -> View<'u> {
 fn whole(collection: &Collection) -> Edit<'static> {
     match collection.kind() {
         ValueKind::List => Edit::Push { front: false, elements: &[] },
+        ValueKind::Stream => Edit::Stream { whole: &[] },
         _ => Edit::Put { items: &[] },
     }
 }

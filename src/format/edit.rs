@@ -8,12 +8,13 @@ use super::varint;
 /// One change of a collection. Items are encoded as `format-spec/values.md` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Edit<'a> {
-    /// Hash, set, sorted set: these items are there now, in place of those of the same member.
+    /// Hash, set, sorted set, facts of a stream: these items are there now, in place of those of
+    /// the same member.
     Put {
         /// Member items, end to end.
         items: &'a [u8],
     },
-    /// Hash, set, sorted set: these members are gone.
+    /// Hash, set, sorted set, facts of a stream: these members are gone.
     Remove {
         /// Member items without payload, end to end.
         members: &'a [u8],
@@ -46,6 +47,33 @@ pub enum Edit<'a> {
         /// The element.
         element: &'a [u8],
     },
+    /// Stream: this entry is the last now.
+    Append {
+        /// Whether it begins a chunk.
+        begins_chunk: bool,
+        /// The entry.
+        entry: &'a [u8],
+    },
+    /// Stream: the entries of these IDs are gone, deleted by name.
+    Delete {
+        /// IDs, end to end.
+        ids: &'a [u8],
+    },
+    /// Stream: so many of the first entries are gone.
+    Trim {
+        /// How many.
+        count: u64,
+    },
+    /// Stream: its numbers are these now.
+    Renumber {
+        /// The numbers.
+        numbers: &'a [u8],
+    },
+    /// Stream: it is this one now, whatever it was.
+    Stream {
+        /// All of it.
+        whole: &'a [u8],
+    },
 }
 
 /// Operation bytes on disk; none is ever reused.
@@ -57,6 +85,12 @@ mod operation {
     pub const CUT: u8 = 5;
     pub const SET: u8 = 6;
     pub const INSERT: u8 = 7;
+    pub const APPEND: u8 = 8;
+    pub const APPEND_CHUNK: u8 = 9;
+    pub const DELETE: u8 = 10;
+    pub const TRIM: u8 = 11;
+    pub const RENUMBER: u8 = 12;
+    pub const STREAM: u8 = 13;
 }
 
 impl<'a> Edit<'a> {
@@ -67,8 +101,12 @@ impl<'a> Edit<'a> {
             | Edit::Remove { members: bytes }
             | Edit::Push { elements: bytes, .. }
             | Edit::Set { element: bytes, .. }
-            | Edit::Insert { element: bytes, .. } => bytes,
-            Edit::Cut { .. } => &[],
+            | Edit::Insert { element: bytes, .. }
+            | Edit::Append { entry: bytes, .. }
+            | Edit::Delete { ids: bytes }
+            | Edit::Renumber { numbers: bytes }
+            | Edit::Stream { whole: bytes } => bytes,
+            Edit::Cut { .. } | Edit::Trim { .. } => &[],
         }
     }
 
@@ -82,10 +120,16 @@ impl<'a> Edit<'a> {
             Edit::Cut { index, count } => (operation::CUT, [Some(index), Some(count)]),
             Edit::Set { index, .. } => (operation::SET, [Some(index), None]),
             Edit::Insert { index, .. } => (operation::INSERT, [Some(index), None]),
+            Edit::Append { begins_chunk: false, .. } => (operation::APPEND, [None, None]),
+            Edit::Append { begins_chunk: true, .. } => (operation::APPEND_CHUNK, [None, None]),
+            Edit::Delete { .. } => (operation::DELETE, [None, None]),
+            Edit::Trim { count } => (operation::TRIM, [Some(count), None]),
+            Edit::Renumber { .. } => (operation::RENUMBER, [None, None]),
+            Edit::Stream { .. } => (operation::STREAM, [None, None]),
         };
         out.push(operation);
         numbers.into_iter().flatten().for_each(|number| varint::encode(number, out));
-        if operation != operation::CUT {
+        if !matches!(operation, operation::CUT | operation::TRIM) {
             varint::encode(trailing_len, out);
         }
     }
@@ -121,6 +165,14 @@ impl<'a> Edit<'a> {
             operation::INSERT => {
                 Edit::Insert { index: input.varint()?, element: input.prefixed()? }
             }
+            operation::APPEND => Edit::Append { begins_chunk: false, entry: input.prefixed()? },
+            operation::APPEND_CHUNK => {
+                Edit::Append { begins_chunk: true, entry: input.prefixed()? }
+            }
+            operation::DELETE => Edit::Delete { ids: input.prefixed()? },
+            operation::TRIM => Edit::Trim { count: input.varint()? },
+            operation::RENUMBER => Edit::Renumber { numbers: input.prefixed()? },
+            operation::STREAM => Edit::Stream { whole: input.prefixed()? },
             _ => return Err(input.error(1, "unknown change of a collection")),
         })
     }

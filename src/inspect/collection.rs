@@ -3,6 +3,9 @@
 use crate::format::edit::Edit;
 use crate::types::ValueKind;
 use crate::value::packed;
+use crate::value::stream_chunk::{NewEntry, Numbers};
+use crate::value::stream_fact::{Delivery, Fact};
+use crate::value::stream_id::StreamId;
 use crate::value::view::{AnyItem, packed_items};
 
 use super::text::{abbreviated, json_bytes, quoted, time};
@@ -19,6 +22,34 @@ pub fn item_text(item: &AnyItem<'_>) -> String {
             let deadline = field.deadline_ms.map(|at| format!(", expires {}", time(at)));
             let (name, value) = (quoted(field.member), quoted(field.payload));
             format!("{name} = {value}{}", deadline.unwrap_or_default())
+        }
+        AnyItem::Entry(entry) => {
+            let pairs =
+                entry.fields().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)));
+            let pairs: Vec<String> = pairs.collect();
+            format!("{} {}", entry.id, pairs.join(", "))
+        }
+        AnyItem::Fact(fact) => fact_text(fact),
+    }
+}
+
+fn fact_text(fact: &Fact<'_>) -> String {
+    match *fact {
+        Fact::Group { name, state } => {
+            let read = state.entries_read.map(|count| format!(", {count} entries read"));
+            let (number, last) = (state.number, state.last_id);
+            format!("group {number} {}, up to {last}{}", quoted(name), read.unwrap_or_default())
+        }
+        Fact::Consumer { group, name, state } => {
+            let active = state.active_ms.map(|at| format!(", active {}", time(at)));
+            let (number, seen) = (state.number, time(state.seen_ms));
+            let name = quoted(name);
+            format!("consumer {group}.{number} {name}, seen {seen}{}", active.unwrap_or_default())
+        }
+        Fact::Pending { group, id, delivery } => {
+            let (consumer, count) = (delivery.consumer, delivery.count);
+            let at = time(delivery.at_ms);
+            format!("pending {id} of consumer {group}.{consumer}, delivery {count} at {at}")
         }
     }
 }
@@ -40,6 +71,40 @@ pub fn item_json(item: &AnyItem<'_>) -> String {
             let value = json_bytes("value", field.payload);
             let field = json_bytes("field", field.member);
             format!("{{{field},{value}{}}}", deadline.unwrap_or_default())
+        }
+        AnyItem::Entry(entry) => {
+            let pairs = entry.fields().map(|(name, value)| {
+                format!("{{{},{}}}", json_bytes("field", name), json_bytes("value", value))
+            });
+            let pairs: Vec<String> = pairs.collect();
+            format!("{{\"id\":\"{}\",\"fields\":[{}]}}", entry.id, pairs.join(","))
+        }
+        AnyItem::Fact(fact) => fact_json(fact),
+    }
+}
+
+fn fact_json(fact: &Fact<'_>) -> String {
+    match *fact {
+        Fact::Group { name, state } => {
+            let read = state.entries_read.map(|count| format!(",\"entries_read\":{count}"));
+            let (number, last, name) = (state.number, state.last_id, json_bytes("name", name));
+            let read = read.unwrap_or_default();
+            format!("{{\"group\":{number},{name},\"last_delivered_id\":\"{last}\"{read}}}")
+        }
+        Fact::Consumer { group, name, state } => {
+            let active = state.active_ms.map(|at| format!(",\"active\":\"{}\"", time(at)));
+            let (number, name, seen) =
+                (state.number, json_bytes("name", name), time(state.seen_ms));
+            let active = active.unwrap_or_default();
+            format!(
+                "{{\"group\":{group},\"consumer\":{number},{name},\"seen\":\"{seen}\"{active}}}"
+            )
+        }
+        Fact::Pending { group, id, delivery } => {
+            let Delivery { consumer, at_ms, count } = delivery;
+            let owner = format!("\"group\":{group},\"consumer\":{consumer}");
+            let delivered = format!("\"delivered\":\"{}\",\"deliveries\":{count}", time(at_ms));
+            format!("{{\"pending\":\"{id}\",{owner},{delivered}}}")
         }
     }
 }
@@ -76,7 +141,37 @@ pub fn describe_edit(shape: u8, edit: &Edit<'_>) -> String {
         Edit::Cut { index, count } => format!("cut {count} from {index}"),
         Edit::Set { index, element } => format!("set {index} to {}", abbreviated(element)),
         Edit::Insert { index, element } => format!("insert {} at {index}", abbreviated(element)),
+        Edit::Append { begins_chunk, entry } => {
+            let place = if begins_chunk { " to a chunk of its own" } else { "" };
+            match NewEntry::decode(entry) {
+                Some(entry) => format!("append {}{place}, {} fields", entry.id, entry.len()),
+                None => format!("append malformed {}", abbreviated(entry)),
+            }
+        }
+        Edit::Delete { ids } => format!("delete {}", some_ids(ids)),
+        Edit::Trim { count } => format!("trim {count}"),
+        Edit::Renumber { numbers } => match Numbers::decode(numbers, 0) {
+            Some((Numbers { last_id, max_deleted_id, entries_added }, _)) => {
+                let most = format!("highest deleted {max_deleted_id}");
+                format!("last ID {last_id}, {most}, {entries_added} entries added")
+            }
+            None => format!("malformed numbers {}", abbreviated(numbers)),
+        },
+        Edit::Stream { whole } => format!("whole, {} bytes", whole.len()),
     }
+}
+
+/// The first few IDs, and how many bytes all have.
+fn some_ids(ids: &[u8]) -> String {
+    let (mut shown, mut at) = (Vec::new(), 0);
+    while let Some((id, end)) = StreamId::decode(ids, at) {
+        if shown.len() == SHOWN_ITEMS {
+            return format!("[{}, ... ({} bytes)]", shown.join(", "), ids.len());
+        }
+        shown.push(id.to_string());
+        at = end;
+    }
+    format!("[{}]", shown.join(", "))
 }
 
 /// The first few items, and how many there are.
@@ -91,6 +186,8 @@ fn some<'a>(items: impl Iterator<Item = AnyItem<'a>>) -> String {
                 AnyItem::Field(field) => {
                     format!("{} = {}", abbreviated(field.member), abbreviated(field.payload))
                 }
+                AnyItem::Fact(fact) => fact_text(&fact),
+                AnyItem::Entry(entry) => entry.id.to_string(),
             });
         }
     }

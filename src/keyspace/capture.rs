@@ -223,8 +223,8 @@ pub fn head_of(collection: &Collection, expire_at_ms: Option<u64>) -> ChunkedHea
         expire_at_ms,
         shape: collection.shape(),
         len: collection.len(),
-        chunk_count: collection.chunk_count(),
-        generation: collection.generation(),
+        chunk_count: collection.chunks().chunk_count() as u64,
+        generation: collection.chunks().generation(),
     }
 }
 
@@ -240,7 +240,9 @@ impl Taken {
     fn of(object: Option<&mut Object>, generation: u64) -> Taken {
         match object {
             Some(Object::String(StringHandle::Paged(paged))) => Taken::Pages(paged.capture()),
-            Some(Object::Collection(collection)) => Taken::Chunks(collection.capture(generation)),
+            Some(Object::Collection(collection)) => {
+                Taken::Chunks(collection.chunks_mut().capture(generation))
+            }
             _ => Taken::Nothing,
         }
     }

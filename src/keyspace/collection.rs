@@ -5,12 +5,16 @@ use smallvec::SmallVec;
 
 use crate::format::edit::Edit;
 use crate::limits::{PACKED_BYTES_MAX, PACKED_ITEMS_MAX};
-use crate::types::ValueKind;
+use crate::types::{HashSeed, ValueKind};
 use crate::value::collection::Collection;
 use crate::value::item::Item;
 use crate::value::members::MemberHasher;
 use crate::value::packed_list::{self, PackedList};
 use crate::value::packed_members::{self, PackedMembers};
+use crate::value::stream::Stream;
+use crate::value::stream_chunk::{NewEntry, Numbers};
+use crate::value::stream_fact::{Fact, Topic};
+use crate::value::stream_id::StreamId;
 use crate::value::{list_item, packed, score};
 
 use super::entry::{Body, Entry};
@@ -37,17 +41,22 @@ pub(super) fn edit_entry(entry: &mut Entry, shape: u8, edit: &Edit<'_>, hasher: 
         NewBody::collection(collection).put(|body| entry.set_body(expire_at_ms, body));
     }
     if let Some(Object::Collection(collection)) = entry.object_mut() {
-        edit_large(collection, shape, edit);
+        edit_large(collection, shape, edit, hasher);
     }
 }
 
 /// The collection that a change begins.
 pub(super) fn created<'a>(shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) -> NewBody<'a> {
+    if ValueKind::of_shape(shape) == Some(ValueKind::Stream) {
+        let mut collection = Collection::Stream(Stream::new(shape & 0x0f, *hasher));
+        edit_large(&mut collection, shape, edit, hasher);
+        return NewBody::collection(collection);
+    }
     if let Some(blob) = edit_packed(&[shape], shape, edit) {
         return NewBody::Packed(blob);
     }
     let mut collection = Collection::from_packed(&[shape], *hasher);
-    edit_large(&mut collection, shape, edit);
+    edit_large(&mut collection, shape, edit, hasher);
     NewBody::collection(collection)
 }
 
@@ -73,18 +82,51 @@ pub fn is_valid(shape: u8, edit: &Edit<'_>) -> bool {
     };
     match *edit {
         Edit::Put { items } => kind != ValueKind::List && are_items(items, kind),
+        Edit::Remove { members: bytes } if kind == ValueKind::Stream => {
+            are_items(bytes, ValueKind::Set)
+                && members(bytes).all(|member| Topic::decode(member).is_some())
+        }
         Edit::Remove { members } => kind != ValueKind::List && are_items(members, ValueKind::Set),
         Edit::Push { elements, .. } => {
             kind == ValueKind::List && list_item::validate(elements).is_some()
         }
         Edit::Cut { .. } | Edit::Set { .. } | Edit::Insert { .. } => kind == ValueKind::List,
+        _ => kind == ValueKind::Stream && is_valid_of_stream(edit),
     }
+}
+
+fn is_valid_of_stream(edit: &Edit<'_>) -> bool {
+    match *edit {
+        Edit::Append { entry, .. } => NewEntry::decode(entry).is_some(),
+        Edit::Delete { ids: bytes } => ids(bytes).last().is_some_and(|(_, end)| end == bytes.len()),
+        Edit::Trim { .. } => true,
+        Edit::Renumber { numbers } => {
+            Numbers::decode(numbers, 0).is_some_and(|(_, end)| end == numbers.len())
+        }
+        // How a member is hashed does not decide whether the stream holds together.
+        Edit::Stream { whole } => {
+            let hasher = MemberHasher::new(HashSeed([0; 16]));
+            Stream::from_whole(0, hasher, whole).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The IDs of a `Delete`, each with where it ends.
+fn ids(bytes: &[u8]) -> impl Iterator<Item = (StreamId, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (id, end) = StreamId::decode(bytes, at)?;
+        at = end;
+        Some((id, end))
+    })
 }
 
 /// Whether a change that [`is_valid`] can begin a collection: it leaves something.
 pub fn can_create(edit: &Edit<'_>) -> bool {
     match edit {
         Edit::Put { items: bytes } | Edit::Push { elements: bytes, .. } => !bytes.is_empty(),
+        Edit::Append { .. } | Edit::Stream { .. } => true,
         _ => false,
     }
 }
@@ -170,12 +212,12 @@ fn edit_packed_list(blob: &[u8], edit: &Edit<'_>) -> Vec<u8> {
         Edit::Insert { index, element } => {
             packed_list::list_insert(blob, place(index), element, &mut next);
         }
-        Edit::Put { .. } | Edit::Remove { .. } => {}
+        _ => {}
     }
     if next.is_empty() { blob.to_vec() } else { next }
 }
 
-fn edit_large(collection: &mut Collection, shape: u8, edit: &Edit<'_>) {
+fn edit_large(collection: &mut Collection, shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) {
     collection.set_encoding(shape & 0x0f);
     match (collection, edit) {
         (Collection::Hash(members) | Collection::Set(members), Edit::Put { items: bytes }) => {
@@ -208,6 +250,42 @@ fn edit_large(collection: &mut Collection, shape: u8, edit: &Edit<'_>) {
         (Collection::List(list), Edit::Insert { index, element }) => {
             list.insert(*index, element);
         }
+        (Collection::Stream(stream), edit) => edit_stream(stream, edit, hasher),
+        _ => {}
+    }
+}
+
+fn edit_stream(stream: &mut Stream, edit: &Edit<'_>, hasher: &MemberHasher) {
+    match *edit {
+        Edit::Append { begins_chunk, entry } => {
+            if let Some(entry) = NewEntry::decode(entry) {
+                stream.append(&entry, begins_chunk);
+            }
+        }
+        Edit::Delete { ids: bytes } => ids(bytes).for_each(|(id, _)| {
+            stream.delete(id);
+        }),
+        Edit::Trim { count } => stream.trim(count),
+        Edit::Renumber { numbers } => {
+            if let Some((numbers, _)) = Numbers::decode(numbers, 0) {
+                stream.set_numbers(numbers);
+            }
+        }
+        Edit::Stream { whole } => {
+            if let Some(new) = Stream::from_whole(stream.encoding(), *hasher, whole) {
+                *stream = new;
+            }
+        }
+        Edit::Put { items: bytes } => items(bytes).for_each(|item| {
+            if let Some(fact) = Fact::decode(&item) {
+                stream.put_fact(&fact);
+            }
+        }),
+        Edit::Remove { members: bytes } => members(bytes).for_each(|member| {
+            if let Some(topic) = Topic::decode(member) {
+                stream.remove_fact(&topic);
+            }
+        }),
         _ => {}
     }
 }

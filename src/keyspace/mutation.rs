@@ -374,7 +374,7 @@ impl<'a> NewBody<'a> {
                 ValueHandle::String(StringHandle::Paged(paged))
             }
             ValueHandle::Collection(mut collection) => {
-                collection.recreate();
+                collection.chunks_mut().recreate();
                 ValueHandle::Collection(collection)
             }
             ValueHandle::Packed(blob) => ValueHandle::Packed(blob),

@@ -173,7 +173,7 @@ impl Object {
     pub fn dirty_bytes(&self) -> Option<u64> {
         match self {
             Object::String(StringHandle::Paged(paged)) => Some(paged.dirty_bytes()),
-            Object::Collection(collection) => Some(collection.dirty_bytes()),
+            Object::Collection(collection) => Some(collection.chunks().dirty_bytes()),
             Object::String(StringHandle::Flat(_)) | Object::Pending(_) => None,
         }
     }
@@ -191,7 +191,7 @@ impl Object {
     pub fn end_capture(&mut self, installed: bool) {
         match self {
             Object::String(StringHandle::Paged(paged)) => paged.end_capture(installed),
-            Object::Collection(collection) => collection.end_capture(installed),
+            Object::Collection(collection) => collection.chunks_mut().end_capture(installed),
             Object::String(StringHandle::Flat(_)) | Object::Pending(_) => {}
         }
     }

@@ -2,19 +2,7 @@
 
 use bytes::Bytes;
 
-/// Name of an entry.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
-pub struct StreamId {
-    /// Milliseconds since 1970, mostly.
-    pub ms: u64,
-    /// Which of the entries of that millisecond.
-    pub seq: u64,
-}
-
-impl StreamId {
-    /// The ID below that of any entry.
-    pub const ZERO: StreamId = StreamId { ms: 0, seq: 0 };
-}
+pub use crate::value::stream_id::StreamId;
 
 /// Fields and values of an entry, in order; a field may come twice. Entries share the bytes of
 /// fields that their payload has once.

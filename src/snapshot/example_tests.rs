@@ -268,7 +268,7 @@ fn write_example(rig: &mut Rig) -> PartMeta {
     let mut hash = Collection::from_packed(&[ValueKind::Hash.shape(1)], hasher());
     let Collection::Hash(members) = &mut hash else { panic!("a hash") };
     members.insert(&Item::new(b"f", b"v"));
-    let mut chunks = hash.capture(1);
+    let mut chunks = hash.chunks_mut().capture(1);
     chunks.push(DirtyChunk { id: 4096, content: None });
     let chunked = RowValue::Chunked { head: head_of(&hash, None), chunks: &chunks };
     writer.push(&key(65_536, 5, b"hash"), 20, &chunked).unwrap();

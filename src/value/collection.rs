@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::DirtyChunk;
+use crate::value::chunks::ChunkSet;
 use crate::value::list::List;
 use crate::value::members::{MemberHasher, Members};
+use crate::value::stream::Stream;
 use crate::value::zset::Zset;
 
 /// A large collection.
@@ -19,6 +20,8 @@ pub enum Collection {
     Zset(Zset),
     /// A hash.
     Hash(Members),
+    /// A stream.
+    Stream(Stream),
 }
 
 /// Calls a method of the value inside.
@@ -28,6 +31,7 @@ macro_rules! inner {
             Collection::List($inner) => $call,
             Collection::Set($inner) | Collection::Hash($inner) => $call,
             Collection::Zset($inner) => $call,
+            Collection::Stream($inner) => $call,
         }
     };
 }
@@ -73,10 +77,15 @@ impl Collection {
                     _ => Collection::Hash(members),
                 }
             }
-            ValueKind::String | ValueKind::Stream => return None,
+            ValueKind::Stream => {
+                Collection::Stream(Stream::from_parts(encoding, hasher, generation, parts)?)
+            }
+            ValueKind::String => return None,
         };
+        let may_be_empty = kind == ValueKind::Stream;
         // Generation 0 would be replaced by the next capture, which takes but what is dirty.
-        (collection.len() == len && len > 0 && generation > 0).then_some(collection)
+        (collection.len() == len && (len > 0 || may_be_empty) && generation > 0)
+            .then_some(collection)
     }
 
     /// What it is.
@@ -86,6 +95,7 @@ impl Collection {
             Collection::Set(_) => ValueKind::Set,
             Collection::Zset(_) => ValueKind::Zset,
             Collection::Hash(_) => ValueKind::Hash,
+            Collection::Stream(_) => ValueKind::Stream,
         }
     }
 
@@ -104,24 +114,39 @@ impl Collection {
         self.kind().shape(self.encoding())
     }
 
-    /// Number of items.
+    /// Number of items: of a stream, entries and facts about its groups.
     pub fn len(&self) -> u64 {
-        inner!(self, inner => inner.len())
+        match self {
+            Collection::List(list) => list.len(),
+            Collection::Set(members) | Collection::Hash(members) => members.len(),
+            Collection::Zset(zset) => zset.len(),
+            Collection::Stream(stream) => stream.item_count(),
+        }
     }
 
-    /// Whether there are no items.
+    /// Whether there are no items. Only a stream may be without.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Which incarnation of its key's value this is; 0 before the first capture.
-    pub fn generation(&self) -> u64 {
-        inner!(self, inner => inner.chunks().generation())
+    /// Its chunks.
+    pub fn chunks(&self) -> &dyn ChunkSet {
+        match self {
+            Collection::List(list) => list.chunks(),
+            Collection::Set(members) | Collection::Hash(members) => members.chunks(),
+            Collection::Zset(zset) => zset.chunks(),
+            Collection::Stream(stream) => stream,
+        }
     }
 
-    /// Number of chunks.
-    pub fn chunk_count(&self) -> u64 {
-        inner!(self, inner => inner.chunks().chunk_count() as u64)
+    /// Its chunks, to be captured.
+    pub fn chunks_mut(&mut self) -> &mut dyn ChunkSet {
+        match self {
+            Collection::List(list) => list.chunks_mut(),
+            Collection::Set(members) | Collection::Hash(members) => members.chunks_mut(),
+            Collection::Zset(zset) => zset.chunks_mut(),
+            Collection::Stream(stream) => stream,
+        }
     }
 
     /// Memory behind it, in bytes. O(1).
@@ -131,37 +156,7 @@ impl Collection {
 
     /// A bound of the encoded bytes of each item. O(1).
     pub fn longest_item_bytes(&self) -> u64 {
-        match self {
-            Collection::List(list) => list.longest_item_bytes(),
-            Collection::Set(members) | Collection::Hash(members) => members.longest_item_bytes(),
-            Collection::Zset(zset) => zset.longest_item_bytes(),
-        }
-    }
-
-    /// What a checkpoint would write, about, in bytes. O(1).
-    pub fn dirty_bytes(&self) -> u64 {
-        inner!(self, inner => inner.chunks().dirty_bytes())
-    }
-
-    /// Makes this handle an object of its own, all dirty. O(chunks).
-    pub fn recreate(&mut self) {
-        inner!(self, inner => inner.chunks_mut().recreate())
-    }
-
-    /// Takes handles of what is dirty; `generation` is for a collection that is taken for the
-    /// first time. O(dirty chunks).
-    pub fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        inner!(self, inner => inner.chunks_mut().capture(generation))
-    }
-
-    /// Ends a capture: when what it took was not installed, it is dirty again.
-    pub fn end_capture(&mut self, installed: bool) {
-        inner!(self, inner => inner.chunks_mut().end_capture(installed))
-    }
-
-    /// All items, encoded chunk by chunk, as a record of the whole value ends.
-    pub fn encoded_chunks(&self) -> Vec<Bytes> {
-        inner!(self, inner => inner.chunks().encoded())
+        inner!(self, inner => inner.longest_item_bytes())
     }
 }
 
@@ -177,11 +172,13 @@ mod tests {
     use crate::value::list_item;
     use crate::value::packed;
     use crate::value::score;
+    use crate::value::stream_chunk::{Entry, NewEntry};
+    use crate::value::stream_id::StreamId;
 
     type Parts = Vec<(ChunkId, Bytes)>;
 
-    const KINDS: [ValueKind; 4] =
-        [ValueKind::List, ValueKind::Set, ValueKind::Zset, ValueKind::Hash];
+    const KINDS: [ValueKind; 5] =
+        [ValueKind::List, ValueKind::Set, ValueKind::Zset, ValueKind::Hash, ValueKind::Stream];
 
     fn hasher() -> MemberHasher {
         MemberHasher::new(HashSeed([9; 16]))
@@ -206,11 +203,26 @@ mod tests {
             Collection::Set(members) => drop(members.insert(&Item::new(&name, b""))),
             Collection::Zset(zset) => drop(zset.insert(&name, f64::from(number) / 2.0)),
             Collection::Hash(members) => drop(members.insert(&Item::new(&name, &name))),
+            Collection::Stream(stream) => {
+                let mut entry = Vec::new();
+                let texts = [&name[..], &name];
+                let id = stream.numbers().last_id.next().unwrap();
+                NewEntry::encode(id, texts.into_iter(), &mut entry);
+                let begins_chunk = number % 100 == 0;
+                stream.append(&NewEntry::decode(&entry).unwrap(), begins_chunk);
+            }
         }
     }
 
     fn filled(kind: ValueKind, count: u32) -> Collection {
-        let mut collection = Collection::from_packed(&packed_of(kind), hasher());
+        let mut collection = match kind {
+            ValueKind::Stream => {
+                let mut stream = Collection::Stream(Stream::new(3, hasher()));
+                add(&mut stream, count);
+                stream
+            }
+            _ => Collection::from_packed(&packed_of(kind), hasher()),
+        };
         (0..count).for_each(|number| add(&mut collection, number));
         collection
     }
@@ -219,6 +231,13 @@ mod tests {
     fn content(collection: &Collection) -> Vec<(Vec<u8>, Vec<u8>)> {
         let owned = |item: Item<'_>| (item.member.to_vec(), item.payload.to_vec());
         match collection {
+            Collection::Stream(stream) => {
+                let shown = |entry: Entry<'_>| {
+                    let texts = entry.fields().flat_map(|(name, value)| [name, value].concat());
+                    (entry.id.to_string().into_bytes(), texts.collect())
+                };
+                stream.range(StreamId::ZERO, StreamId::MAX).map(shown).collect()
+            }
             Collection::List(list) => {
                 list.iter_from(0, false).map(|element| (element.to_vec(), Vec::new())).collect()
             }
@@ -236,13 +255,13 @@ mod tests {
     }
 
     fn parts_of(collection: &mut Collection) -> Parts {
-        let parts = collection.capture(2).into_iter().filter_map(|chunk| {
+        let parts = collection.chunks_mut().capture(2).into_iter().filter_map(|chunk| {
             let mut bytes = Vec::new();
             chunk.content?.encode(&mut bytes);
             Some((chunk.id, Bytes::from(bytes)))
         });
         let parts = parts.collect();
-        collection.end_capture(true);
+        collection.chunks_mut().end_capture(true);
         parts
     }
 
@@ -255,16 +274,16 @@ mod tests {
         for kind in KINDS {
             let mut collection = filled(kind, 1000);
             assert_eq!((collection.kind(), collection.encoding()), (kind, 3));
-            assert_eq!((collection.len(), collection.generation()), (1001, 0));
-            assert!(collection.dirty_bytes() > 0);
-            assert!(collection.memory_bytes() >= collection.dirty_bytes());
+            assert_eq!((collection.len(), collection.chunks().generation()), (1001, 0));
+            assert!(collection.chunks().dirty_bytes() > 0);
+            assert!(collection.memory_bytes() >= collection.chunks().dirty_bytes());
             let parts = parts_of(&mut collection);
             assert_eq!(
-                (parts.len() as u64, collection.dirty_bytes()),
-                (collection.chunk_count(), 0)
+                (parts.len(), collection.chunks().dirty_bytes()),
+                (collection.chunks().chunk_count(), 0)
             );
             let back = read(kind, 1001, &parts).unwrap();
-            assert_eq!((back.kind(), back.encoding(), back.generation()), (kind, 3, 2));
+            assert_eq!((back.kind(), back.encoding(), back.chunks().generation()), (kind, 3, 2));
             assert_eq!(content(&back), content(&collection));
             assert!(read(kind, 1000, &parts).is_none(), "another number of items");
             for other in KINDS.into_iter().filter(|other| *other != kind) {
@@ -286,12 +305,15 @@ mod tests {
             let before = content(&copy);
             (1000..1100).for_each(|number| add(&mut collection, number));
             assert_eq!(content(&copy), before);
-            copy.recreate();
+            copy.chunks_mut().recreate();
             copy.set_encoding(1);
-            assert_eq!((copy.generation(), copy.encoding(), collection.encoding()), (0, 1, 3));
-            let count = copy.chunk_count() as usize;
-            assert_eq!(copy.capture(2).len(), count);
-            copy.end_capture(false);
+            assert_eq!(
+                (copy.chunks().generation(), copy.encoding(), collection.encoding()),
+                (0, 1, 3)
+            );
+            let count = copy.chunks().chunk_count() as usize;
+            assert_eq!(copy.chunks_mut().capture(2).len(), count);
+            copy.chunks_mut().end_capture(false);
             assert_eq!(parts_of(&mut copy).len(), count, "a failed capture takes nothing");
         }
     }
@@ -316,7 +338,7 @@ mod tests {
                 if let Some(mut back) = read(read_as, len, &parts) {
                     prop_assert_eq!(content(&back).len() as u64, len);
                     add(&mut back, 7);
-                    back.capture(2);
+                    back.chunks_mut().capture(2);
                 }
             }
         }

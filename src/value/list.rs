@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::limits::LIST_CHUNK_BYTES_MAX;
 use crate::types::ChunkId;
-use crate::value::chunks::{Chunks, Slot, items_of};
+use crate::value::chunks::{ChunkSet, Chunks, Slot, items_of};
 use crate::value::list_chunk::ListChunk;
 use crate::value::list_item::{Elements, encoded_len};
 use crate::value::packed::encoding;
@@ -58,7 +58,7 @@ impl List {
     ) -> Option<List> {
         let decode = |(id, bytes): &(_, _)| {
             let bytes: &[u8] = AsRef::as_ref(bytes);
-            Some((*id, ListChunk::decode(items_of(bytes)?)?))
+            Some((u64::try_from(*id).ok()?, ListChunk::decode(items_of(bytes)?)?))
         };
         let parts: Option<Vec<_>> = parts.iter().map(decode).collect();
         let parts = parts?;

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::{Chunks, items_of};
+use crate::value::chunks::{ChunkSet, Chunks, items_of};
 use crate::value::item::Item;
 use crate::value::member_chunk::{GRANULE_BITS, MemberChunk};
 use crate::value::packed::{encoding, kind};
@@ -78,7 +78,7 @@ impl Members {
             if low % (1 << GRANULE_BITS) != 0 || (chunk.is_empty() && low != 0) {
                 return None;
             }
-            chunks.push((*id, chunk));
+            chunks.push((low, chunk));
         }
         let chunks = Chunks::from_parts(generation, chunks)?;
         Some(Members { kind, encoding, hasher, chunks, longest_item_bytes: longest.get() })

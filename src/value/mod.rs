@@ -2,6 +2,7 @@
 
 pub mod chunks;
 pub mod collection;
+pub mod integer;
 pub mod item;
 pub mod list;
 pub mod list_chunk;
@@ -14,6 +15,13 @@ pub mod packed;
 pub mod packed_list;
 pub mod packed_members;
 pub mod score;
+pub mod stream;
+pub mod stream_chunk;
+pub mod stream_fact;
+pub mod stream_groups;
+pub mod stream_id;
+#[cfg(test)]
+mod stream_tests;
 pub mod string;
 pub mod tree;
 pub mod view;

@@ -6,9 +6,11 @@
 use std::ops::Range;
 
 use crate::types::ValueKind;
+use crate::value::integer::parse_integer;
 use crate::value::item::{Item, varint};
 use crate::value::packed::{SET_INTSET, encoding, kind};
 use crate::value::score;
+use crate::value::stream_fact::Fact;
 
 /// Offset of the first item.
 const START: usize = 1;
@@ -175,25 +177,16 @@ fn find(blob: &[u8], member: &[u8]) -> Option<Range<usize>> {
     }
 }
 
-/// The value of a member that is the canonical form of an integer.
-fn integer(member: &[u8]) -> Option<i64> {
-    let canonical = matches!(member, b"0" | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..]);
-    if !canonical {
-        return None;
-    }
-    std::str::from_utf8(member).ok()?.parse().ok()
-}
-
 /// Where an integer belongs among the integers of a set.
 fn numeric_place(blob: &[u8], member: &[u8]) -> usize {
-    let Some(value) = integer(member) else {
+    let Some(value) = parse_integer(member) else {
         return blob.len();
     };
     let mut items = PackedMembers::new(blob).iter();
     loop {
         let at = items.at;
         match items.next() {
-            Some(item) if integer(item.member).is_some_and(|theirs| theirs < value) => {}
+            Some(item) if parse_integer(item.member).is_some_and(|theirs| theirs < value) => {}
             _ => return at,
         }
     }
@@ -212,7 +205,7 @@ pub(super) fn validate(blob: &[u8], kind: ValueKind) -> Option<u64> {
             return None;
         }
         if kind == ValueKind::Set && encoding(blob) == SET_INTSET {
-            let value = Some(integer(item.member)?);
+            let value = Some(parse_integer(item.member)?);
             if value <= last_integer {
                 return None;
             }
@@ -231,14 +224,15 @@ pub(super) fn validate(blob: &[u8], kind: ValueKind) -> Option<u64> {
     Some(count)
 }
 
-/// Whether an item is one of its kind: only fields have values and deadlines, and only members of
-/// sorted sets a score.
+/// Whether an item is one of its kind: only fields have values and deadlines, only members of
+/// sorted sets a score, and a stream has facts.
 pub fn valid_item(kind: ValueKind, item: &Item) -> bool {
     match kind {
         ValueKind::Hash => true,
         ValueKind::Set => item.payload.is_empty() && item.deadline_ms.is_none(),
         ValueKind::Zset => item.deadline_ms.is_none() && score::decode(item.payload).is_some(),
-        _ => false,
+        ValueKind::Stream => Fact::decode(item).is_some(),
+        ValueKind::String | ValueKind::List => false,
     }
 }
 
@@ -355,7 +349,7 @@ mod tests {
                 prop_assert_eq!(new, model.insert(number));
                 blob = out;
                 let items = PackedMembers::new(&blob).iter();
-                let read: Option<Vec<i64>> = items.map(|item| integer(item.member)).collect();
+                let read: Option<Vec<i64>> = items.map(|item| parse_integer(item.member)).collect();
                 prop_assert_eq!(read, Some(model.iter().copied().collect()));
                 prop_assert_eq!(validate(&blob), Some(model.len() as u64));
             }
@@ -411,8 +405,8 @@ mod tests {
     #[test]
     fn integers_have_one_form() {
         let bounds = ["0", "-1", "9223372036854775807", "-9223372036854775808"];
-        assert!(bounds.iter().all(|text| integer(text.as_bytes()).is_some()));
+        assert!(bounds.iter().all(|text| parse_integer(text.as_bytes()).is_some()));
         let others = ["", "-", "+1", "-0", "01", "-01", "1 ", "9223372036854775808", "1x"];
-        assert!(others.iter().all(|text| integer(text.as_bytes()).is_none()));
+        assert!(others.iter().all(|text| parse_integer(text.as_bytes()).is_none()));
     }
 }

@@ -9,6 +9,9 @@ use crate::value::packed;
 use crate::value::packed_list::PackedList;
 use crate::value::packed_members::PackedMembers;
 use crate::value::score::{self, Scored};
+use crate::value::stream_chunk::Entry;
+use crate::value::stream_fact::Fact;
+use crate::value::stream_id::StreamId;
 use crate::value::zset::Zset;
 
 /// A hash or a set.
@@ -209,6 +212,10 @@ pub enum AnyItem<'a> {
     Scored(f64, &'a [u8]),
     /// A field of a hash.
     Field(Item<'a>),
+    /// An entry of a stream.
+    Entry(Entry<'a>),
+    /// What a stream knows about its groups.
+    Fact(Fact<'a>),
 }
 
 impl<'a> AnyItem<'a> {
@@ -217,6 +224,10 @@ impl<'a> AnyItem<'a> {
         match kind {
             ValueKind::Hash => AnyItem::Field(item),
             ValueKind::Zset => AnyItem::Scored(scored(item).0, item.member),
+            ValueKind::Stream => match Fact::decode(&item) {
+                Some(fact) => AnyItem::Fact(fact),
+                None => AnyItem::Member(item.member),
+            },
             _ => AnyItem::Member(item.member),
         }
     }
@@ -239,6 +250,10 @@ pub fn items(collection: &Collection) -> Box<dyn Iterator<Item = AnyItem<'_>> + 
         Collection::List(list) => Box::new(list.iter_from(0, false).map(AnyItem::Element)),
         Collection::Set(members) => Box::new(members.iter().map(|i| AnyItem::Member(i.member))),
         Collection::Hash(members) => Box::new(members.iter().map(AnyItem::Field)),
+        Collection::Stream(stream) => {
+            let entries = stream.range(StreamId::ZERO, StreamId::MAX).map(AnyItem::Entry);
+            Box::new(entries.chain(stream.facts_by_group().map(AnyItem::Fact)))
+        }
         Collection::Zset(zset) => {
             let scored = zset.iter_from_rank(0, false);
             Box::new(scored.map(|(score, member)| AnyItem::Scored(score, member)))

@@ -163,6 +163,7 @@ mod tests {
 
     use super::*;
     use crate::types::HashSeed;
+    use crate::value::chunks::ChunkSet;
     use crate::value::packed;
     use crate::value::packed_members::zset_insert;
 

@@ -1,0 +1,269 @@
+//! What a stream knows about its consumer groups, each fact an item: the member says what it is
+//! about, the payload what is known.
+//!
+//! ```text
+//! group    = 1 name                             payload: number last-id:id (entries read + 1, or 0)
+//! consumer = 2 group-number name                payload: number seen-ms (active-ms + 1, or 0)
+//! pending  = 3 group-number ms:u64be seq:u64be  payload: consumer-number delivery-ms delivery-count
+//! ```
+//!
+//! All other numbers are varints. Groups have numbers of their own in a stream, consumers in a
+//! group.
+
+use crate::value::item::{Item, put_varint, varint};
+use crate::value::stream_id::StreamId;
+
+const GROUP: u8 = 1;
+const CONSUMER: u8 = 2;
+const PENDING: u8 = 3;
+
+/// What a fact is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Topic<'a> {
+    /// A group, by its name.
+    Group {
+        /// Its name.
+        name: &'a [u8],
+    },
+    /// A consumer, by its name.
+    Consumer {
+        /// Number of its group.
+        group: u64,
+        /// Its name.
+        name: &'a [u8],
+    },
+    /// An entry that was delivered and not acknowledged.
+    Pending {
+        /// Number of its group.
+        group: u64,
+        /// The entry, which may be gone.
+        id: StreamId,
+    },
+}
+
+/// What is known of a group.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct GroupState {
+    /// Its number.
+    pub number: u64,
+    /// The last ID that it delivered.
+    pub last_id: StreamId,
+    /// How many entries it has read, where that is known.
+    pub entries_read: Option<u64>,
+}
+
+/// What is known of a consumer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ConsumerState {
+    /// Its number.
+    pub number: u64,
+    /// When it was heard of last, in Unix milliseconds.
+    pub seen_ms: u64,
+    /// When it got or claimed something last, in Unix milliseconds, if it ever did.
+    pub active_ms: Option<u64>,
+}
+
+/// What is known of a pending entry.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Delivery {
+    /// Number of the consumer that has it.
+    pub consumer: u64,
+    /// When it was delivered last, in Unix milliseconds.
+    pub at_ms: u64,
+    /// How often it was delivered.
+    pub count: u64,
+}
+
+/// A fact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fact<'a> {
+    /// Of a group.
+    Group {
+        /// Its name.
+        name: &'a [u8],
+        /// What is known of it.
+        state: GroupState,
+    },
+    /// Of a consumer.
+    Consumer {
+        /// Number of its group.
+        group: u64,
+        /// Its name.
+        name: &'a [u8],
+        /// What is known of it.
+        state: ConsumerState,
+    },
+    /// Of a pending entry.
+    Pending {
+        /// Number of its group.
+        group: u64,
+        /// The entry.
+        id: StreamId,
+        /// What is known of its delivery.
+        delivery: Delivery,
+    },
+}
+
+impl<'a> Topic<'a> {
+    /// The member of its item.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut member = Vec::with_capacity(24);
+        match *self {
+            Topic::Group { name } => {
+                member.push(GROUP);
+                member.extend_from_slice(name);
+            }
+            Topic::Consumer { group, name } => {
+                member.push(CONSUMER);
+                put_varint(group, &mut member);
+                member.extend_from_slice(name);
+            }
+            Topic::Pending { group, id } => {
+                member.push(PENDING);
+                put_varint(group, &mut member);
+                member.extend_from_slice(&id.ms.to_be_bytes());
+                member.extend_from_slice(&id.seq.to_be_bytes());
+            }
+        }
+        member
+    }
+
+    /// What a member is about. None where it is malformed.
+    pub fn decode(member: &'a [u8]) -> Option<Topic<'a>> {
+        let (&kind, rest) = member.split_first()?;
+        if kind == GROUP {
+            return Some(Topic::Group { name: rest });
+        }
+        let (group, at) = varint(rest, 0)?;
+        let rest = &rest[at..];
+        match kind {
+            CONSUMER => Some(Topic::Consumer { group, name: rest }),
+            PENDING => {
+                let both = u128::from_be_bytes(rest.try_into().ok()?);
+                let id = StreamId { ms: (both >> u64::BITS) as u64, seq: both as u64 };
+                Some(Topic::Pending { group, id })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Fact<'a> {
+    /// What it is about.
+    pub fn topic(&self) -> Topic<'a> {
+        match *self {
+            Fact::Group { name, .. } => Topic::Group { name },
+            Fact::Consumer { group, name, .. } => Topic::Consumer { group, name },
+            Fact::Pending { group, id, .. } => Topic::Pending { group, id },
+        }
+    }
+
+    /// Appends its item.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut payload = Vec::with_capacity(24);
+        match self {
+            Fact::Group { state, .. } => {
+                put_varint(state.number, &mut payload);
+                state.last_id.encode(&mut payload);
+                put_optional(state.entries_read, &mut payload);
+            }
+            Fact::Consumer { state, .. } => {
+                put_varint(state.number, &mut payload);
+                put_varint(state.seen_ms, &mut payload);
+                put_optional(state.active_ms, &mut payload);
+            }
+            Fact::Pending { delivery, .. } => {
+                let numbers = [delivery.consumer, delivery.at_ms, delivery.count];
+                numbers.iter().for_each(|number| put_varint(*number, &mut payload));
+            }
+        }
+        Item::new(&self.topic().encode(), &payload).encode(out);
+    }
+
+    /// The fact that an item is. None where it is malformed.
+    pub fn decode(item: &Item<'a>) -> Option<Fact<'a>> {
+        let payload = item.payload;
+        let fact = match Topic::decode(item.member)? {
+            Topic::Group { name } => {
+                let (number, at) = varint(payload, 0)?;
+                let (last_id, at) = StreamId::decode(payload, at)?;
+                let (entries_read, at) = optional(payload, at)?;
+                (Fact::Group { name, state: GroupState { number, last_id, entries_read } }, at)
+            }
+            Topic::Consumer { group, name } => {
+                let (number, at) = varint(payload, 0)?;
+                let (seen_ms, at) = varint(payload, at)?;
+                let (active_ms, at) = optional(payload, at)?;
+                let state = ConsumerState { number, seen_ms, active_ms };
+                (Fact::Consumer { group, name, state }, at)
+            }
+            Topic::Pending { group, id } => {
+                let (consumer, at) = varint(payload, 0)?;
+                let (at_ms, at) = varint(payload, at)?;
+                let (count, at) = varint(payload, at)?;
+                (Fact::Pending { group, id, delivery: Delivery { consumer, at_ms, count } }, at)
+            }
+        };
+        (fact.1 == payload.len() && item.deadline_ms.is_none()).then_some(fact.0)
+    }
+}
+
+/// Appends a number plus 1, or 0 for none. The highest number there is has no form.
+fn put_optional(number: Option<u64>, out: &mut Vec<u8>) {
+    put_varint(number.map_or(0, |number| number.saturating_add(1)), out);
+}
+
+fn optional(bytes: &[u8], at: usize) -> Option<(Option<u64>, usize)> {
+    let (word, at) = varint(bytes, at)?;
+    Some((word.checked_sub(1), at))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id() -> impl Strategy<Value = StreamId> {
+        (any::<u64>(), any::<u64>()).prop_map(|(ms, seq)| StreamId { ms, seq })
+    }
+
+    proptest! {
+        #[test]
+        fn facts_come_back(
+            kind in 0..3u8, group: u64, number: u64, name: Vec<u8>, id in id(),
+            optional in prop::option::of(0..u64::MAX), at_ms: u64, count: u64,
+        ) {
+            let name = &name[..];
+            let fact = match kind {
+                0 => {
+                    let state = GroupState { number, last_id: id, entries_read: optional };
+                    Fact::Group { name, state }
+                }
+                1 => {
+                    let state = ConsumerState { number, seen_ms: at_ms, active_ms: optional };
+                    Fact::Consumer { group, name, state }
+                }
+                _ => {
+                    Fact::Pending { group, id, delivery: Delivery { consumer: number, at_ms, count } }
+                }
+            };
+            let mut bytes = Vec::new();
+            fact.encode(&mut bytes);
+            let (item, end) = Item::decode(&bytes, 0).unwrap();
+            prop_assert_eq!(end, bytes.len());
+            prop_assert_eq!(Fact::decode(&item), Some(fact));
+            prop_assert_eq!(Topic::decode(item.member), Some(fact.topic()));
+            let cut = Item { payload: &item.payload[..item.payload.len() - 1], ..item };
+            prop_assert_eq!(Fact::decode(&cut), None);
+            prop_assert_eq!(Fact::decode(&Item { deadline_ms: Some(1), ..item }), None);
+        }
+
+        #[test]
+        fn any_item_is_judged_without_a_panic(member: Vec<u8>, payload: Vec<u8>) {
+            if let Some(fact) = Fact::decode(&Item::new(&member, &payload)) {
+                prop_assert_eq!(fact.topic().encode(), member);
+            }
+        }
+    }
+}
