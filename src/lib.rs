@@ -58,6 +58,8 @@ pub mod session;
 #[cfg(feature = "server")]
 pub mod sets;
 #[cfg(feature = "server")]
+pub mod streams;
+#[cfg(feature = "server")]
 pub mod strings;
 #[cfg(feature = "server")]
 pub mod transfer;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
-use crate::{generic, hashes, hyperloglog, lists, sets, strings, transfer, zsets};
+use crate::{generic, hashes, hyperloglog, lists, sets, streams, strings, transfer, zsets};
 
 /// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
@@ -38,6 +38,16 @@ const FAMILIES: &[&[Command]] = &[
     sets::get::COMMANDS,
     sets::random::COMMANDS,
     sets::scan::COMMANDS,
+    streams::add::COMMANDS,
+    streams::claim::COMMANDS,
+    streams::group::COMMANDS,
+    streams::info::COMMANDS,
+    streams::pending::COMMANDS,
+    streams::range::COMMANDS,
+    streams::read::COMMANDS,
+    streams::read_group::COMMANDS,
+    streams::remove::COMMANDS,
+    streams::trim::COMMANDS,
     strings::bitfield::COMMANDS,
     strings::bitmap::COMMANDS,
     strings::bitop::COMMANDS,
@@ -308,8 +318,8 @@ mod tests {
         for spec in rows().filter(|spec| !spec.keys.is_empty()) {
             let writes = spec.flags & flag::WRITE != 0;
             assert_ne!(writes, spec.flags & flag::READONLY != 0, "{}", spec.name);
-            if spec.name == "pfcount" {
-                // It keeps its estimate in the value, where it can.
+            if matches!(spec.name, "pfcount" | "xreadgroup") {
+                // One keeps its estimate in the value, where it can; the other is told to read.
                 continue;
             }
             let changes = key_flag::RW | key_flag::OW | key_flag::RM;
@@ -325,6 +335,10 @@ mod tests {
             if spec.name == "pfmerge" {
                 // Sources may be left out, and then their specification does not fit.
                 args.push("1");
+            }
+            if let BeginSearch::Keyword(word, _) = spec.keys[0].begin {
+                let at = args.len() - 3;
+                args[at] = word;
             }
             let found = places(spec, &args).expect("the arity leaves room for the keys");
             let known = |keys: &&KeySpec| !matches!(keys.begin, BeginSearch::Unknown);

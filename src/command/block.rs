@@ -24,12 +24,29 @@ pub struct Block {
     pub keys: Range<usize>,
     /// An argument that is a key in which serving writes too.
     pub other_key: Option<usize>,
+    /// Arguments that mean something else by the time the call is served, with what they mean now.
+    pub resolved: Vec<(usize, Vec<u8>)>,
+    /// Whether [`Block::serve`] is to run, too, when a key has gone.
+    pub minds_absence: bool,
     /// Milliseconds to wait; none is for ever.
     pub timeout_ms: Option<u64>,
     /// Answers the call.
     pub serve: ServeFrom,
     /// Bounds its frame.
     pub served_bytes: ServedBytes,
+}
+
+impl Block {
+    /// Waits for the first of these keys that holds something, and writes in no other.
+    pub fn new(
+        keys: Range<usize>,
+        timeout_ms: Option<u64>,
+        serve: ServeFrom,
+        served_bytes: ServedBytes,
+    ) -> Block {
+        let (other_key, resolved, minds_absence) = (None, Vec::new(), false);
+        Block { keys, other_key, resolved, minds_absence, timeout_ms, serve, served_bytes }
+    }
 }
 
 impl Call<'_, '_, '_> {
@@ -67,7 +84,7 @@ impl Call<'_, '_, '_> {
     ) -> Result<(), Failure> {
         let last = self.args.len() - 1;
         let timeout_ms = timeout_ms(self.args.get(last))?;
-        let block = Block { keys: 1..last, other_key: None, timeout_ms, serve, served_bytes };
+        let block = Block::new(1..last, timeout_ms, serve, served_bytes);
         self.serve_or_wait(kind, block)
     }
 

@@ -14,6 +14,7 @@ use crate::value::list_item;
 use crate::value::packed;
 use crate::value::packed_list::PackedList;
 use crate::value::packed_members::PackedMembers;
+use crate::value::stream::Stream;
 use crate::value::view::{ListRef, MembersRef, ZsetRef};
 
 use super::spec::Failure;
@@ -60,6 +61,19 @@ pub fn list_of<'u>(view: &View<'u>) -> Result<ListRef<'u>, Failure> {
             Ok(ListRef::Packed(PackedList::new(blob)))
         }
         ValueRef::Collection(Collection::List(list)) => Ok(ListRef::Large(list)),
+        _ => Err(Failure::WrongType),
+    }
+}
+
+/// The stream that a live key holds.
+pub fn stream_of<'u>(view: &View<'u>) -> Result<&'u Stream, Failure> {
+    stream_in(view.value)
+}
+
+/// The stream that a value is.
+pub fn stream_in(value: ValueRef<'_>) -> Result<&Stream, Failure> {
+    match value {
+        ValueRef::Collection(Collection::Stream(stream)) => Ok(stream),
         _ => Err(Failure::WrongType),
     }
 }

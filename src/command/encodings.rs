@@ -2,6 +2,7 @@
 //! others; the answer is carried beside the value, because it depends on how the value came about.
 
 use crate::types::ValueKind;
+use crate::value::stream_chunk::NodeLimits;
 
 /// The directives that decide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,10 @@ pub struct Encodings {
     pub list_size: i64,
     /// `hll-sparse-max-bytes`: longest sparse HyperLogLog.
     pub hll_sparse_bytes: u64,
+    /// `stream-node-max-bytes`: fullest node of a stream, in bytes; 0 is no limit.
+    pub stream_node_bytes: u64,
+    /// `stream-node-max-entries`: most entries of a node of a stream; 0 is no limit.
+    pub stream_node_entries: u64,
 }
 
 impl Default for Encodings {
@@ -38,6 +43,19 @@ impl Default for Encodings {
             zset_value_bytes: 64,
             list_size: -2,
             hll_sparse_bytes: 3000,
+            stream_node_bytes: 4096,
+            stream_node_entries: 100,
+        }
+    }
+}
+
+impl Encodings {
+    /// What a node of a stream holds.
+    pub fn stream_node(&self) -> NodeLimits {
+        let none_or = |limit: u64| if limit == 0 { u64::MAX } else { limit };
+        NodeLimits {
+            bytes: none_or(self.stream_node_bytes).min(NodeLimits::BYTES_MAX),
+            entries: none_or(self.stream_node_entries),
         }
     }
 }

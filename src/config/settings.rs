@@ -74,6 +74,8 @@ impl Settings {
                 zset_value_bytes: number("zset-max-listpack-value") as u64,
                 list_size: number("list-max-listpack-size"),
                 hll_sparse_bytes: number("hll-sparse-max-bytes") as u64,
+                stream_node_bytes: number("stream-node-max-bytes") as u64,
+                stream_node_entries: number("stream-node-max-entries") as u64,
             },
         }
     }

@@ -169,6 +169,8 @@ const LIVE: &[Directive] = &[
         .or("zset-max-ziplist-entries"),
     row("zset-max-listpack-value", ANY_BYTES, "64", "longest member of such a sorted set")
         .or("zset-max-ziplist-value"),
+    row("stream-node-max-bytes", ANY_BYTES, "4096", "fullest chunk of a stream, at most 16 KiB"),
+    row("stream-node-max-entries", Kind::Integer(0, MAX), "100", "entries of such a chunk"),
     row("hll-sparse-max-bytes", ANY_BYTES, "3000", "longest HyperLogLog that is kept sparse"),
     row("enable-debug-command", Kind::OneOf(ADMINS), "no", "who may use DEBUG").with(IMMUTABLE),
     row("enable-protected-configs", Kind::OneOf(ADMINS), "no", "who may set protected directives")
@@ -270,8 +272,6 @@ const FOREIGN: &[Directive] = &[
     inert_bool("set-proc-title", "yes"),
     inert_integer("shutdown-timeout", "10"),
     inert_bool("stop-writes-on-bgsave-error", "yes"),
-    inert("stream-node-max-bytes", ANY_BYTES, "4096"),
-    inert_integer("stream-node-max-entries", "100"),
     inert_text("supervised", "no"),
     inert_bool("syslog-enabled", "no"),
     inert_text("syslog-facility", "local0"),

@@ -22,10 +22,14 @@ pub trait Serve: Send {
     /// A key beside the one that became ready, in which serving writes too.
     fn other_key(&self) -> Option<(u32, &[u8])>;
 
+    /// Whether it is to be served, too, when a key has gone: then it has no use for waiting.
+    fn minds_absence(&self) -> bool;
+
     /// Bytes that serving from `key` may add to the frame.
     fn frame_bytes(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> u64;
 
-    /// Takes what is waited for from a live key; false when it holds nothing of it.
+    /// Takes what is waited for from a key, live but where absence is minded; false when it holds
+    /// nothing of it.
     fn serve(&mut self, unit: &mut Unit<'_>, key: &Key<'_>) -> bool;
 
     /// It was served, and what it took is in the log at this LSN.
@@ -50,6 +54,7 @@ impl WaitedKey {
 
 struct State {
     keys: Vec<WaitedKey>,
+    minds_absence: bool,
     /// None once it was served or given up.
     serve: Mutex<Option<Box<dyn Serve>>>,
 }
@@ -69,6 +74,8 @@ impl Ticket {
 struct Waiter {
     /// Which of the ticket's keys.
     index: usize,
+    /// As the ticket has it, to be seen without a look at it.
+    minds_absence: bool,
     ticket: Ticket,
 }
 
@@ -137,18 +144,19 @@ impl Unit<'_> {
     /// Waits for the first of `keys` (all locked, none ready) from which `serve` can take what it
     /// wants. It may be served before this unit has ended, by what it does next.
     pub fn wait_for(&mut self, keys: &[Key<'_>], serve: Box<dyn Serve>) -> Ticket {
+        let minds_absence = serve.minds_absence();
         let waited = keys.iter().map(|key| WaitedKey {
             db: key.db,
             position: key.position,
             bytes: key.bytes.into(),
         });
-        let state = State { keys: waited.collect(), serve: Mutex::new(Some(serve)) };
+        let state = State { keys: waited.collect(), minds_absence, serve: Mutex::new(Some(serve)) };
         let ticket = Ticket(Arc::new(state));
         for (index, key) in keys.iter().enumerate() {
             let place = self.place_of(key);
             let guard = self.guard_of(key.position);
             let waiters = self.guards[guard].1.waiting.by_place.entry(place).or_default();
-            waiters.push_back(Waiter { index, ticket: ticket.clone() });
+            waiters.push_back(Waiter { index, minds_absence, ticket: ticket.clone() });
         }
         ticket
     }
@@ -196,6 +204,10 @@ impl Unit<'_> {
             match self.attempt(&waiter.key(), &waiter.ticket) {
                 Attempt::Served | Attempt::Gone => {}
                 Attempt::Nothing => passed_over.push(waiter),
+                // Few queues have such clients; those that have are looked through.
+                Attempt::Empty if waiters.iter().any(|next| next.minds_absence) => {
+                    passed_over.push(waiter);
+                }
                 Attempt::Elsewhere | Attempt::Empty => {
                     passed_over.push(waiter);
                     break;
@@ -209,7 +221,7 @@ impl Unit<'_> {
     }
 
     fn attempt(&mut self, key: &Key<'_>, ticket: &Ticket) -> Attempt {
-        if self.probe(key).is_none() {
+        if self.probe(key).is_none() && !ticket.0.minds_absence {
             return Attempt::Empty;
         }
         let mut slot = ticket.0.serve.lock().expect("a panic under it poisons the engine");

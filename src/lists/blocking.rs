@@ -134,13 +134,8 @@ fn serve_pop(call: &mut Call<'_, '_, '_>, key: &Key<'_>, end: End) -> Result<boo
 fn blmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let timeout_ms = timeout_ms(call.args.get(1))?;
     let asked = PopFirst::parse(call.args, 2)?;
-    let block = Block {
-        keys: asked.first_key..asked.first_key + asked.keys,
-        other_key: None,
-        timeout_ms,
-        serve: serve_several,
-        served_bytes: cut_bytes,
-    };
+    let keys = asked.first_key..asked.first_key + asked.keys;
+    let block = Block::new(keys, timeout_ms, serve_several, cut_bytes);
     call.serve_or_wait(ValueKind::List, block)
 }
 
@@ -180,13 +175,10 @@ fn move_or_wait(
     match moved {
         Some(moved) => moved.iter().for_each(|element| call.reply.bulk(element)),
         None if !call.may_block => call.reply.null(),
-        None => call.wait(Block {
-            keys: 1..2,
-            other_key: Some(2),
-            timeout_ms,
-            serve: serve_move,
-            served_bytes: moved_bytes,
-        }),
+        None => {
+            let block = Block::new(1..2, timeout_ms, serve_move, moved_bytes);
+            call.wait(Block { other_key: Some(2), ..block });
+        }
     }
     Ok(())
 }

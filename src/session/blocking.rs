@@ -70,7 +70,7 @@ impl Dispatcher<'_> {
             }
         }
         let kept = KeptCall {
-            args: OwnedArgs::copy(call.args),
+            args: OwnedArgs::with(call.args, &block.resolved),
             db: call.db,
             encodings: self.settings.encodings,
             block,
@@ -87,6 +87,10 @@ impl Serve for KeptCall {
     fn other_key(&self) -> Option<(u32, &[u8])> {
         let index = self.block.other_key?;
         Some((self.db, self.args.get_bytes(index)))
+    }
+
+    fn minds_absence(&self) -> bool {
+        self.block.minds_absence
     }
 
     fn frame_bytes(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> u64 {

@@ -26,17 +26,26 @@ pub struct OwnedArgs {
 impl OwnedArgs {
     /// A copy.
     pub fn copy(args: &Args<'_>) -> OwnedArgs {
-        let len = args.iter_from(0).map(<[u8]>::len).sum();
+        OwnedArgs::of(&args.iter_from(0).collect::<Vec<_>>())
+    }
+
+    fn of(args: &[&[u8]]) -> OwnedArgs {
+        let len = args.iter().map(|argument| argument.len()).sum();
         let mut bytes = Vec::with_capacity(len);
-        let ranges = args
-            .iter_from(0)
-            .map(|argument| {
-                let start = bytes.len() as u32;
-                bytes.extend_from_slice(argument);
-                (start, bytes.len() as u32)
-            })
-            .collect();
+        let ranges = args.iter().map(|argument| {
+            let start = bytes.len() as u32;
+            bytes.extend_from_slice(argument);
+            (start, bytes.len() as u32)
+        });
+        let ranges = ranges.collect();
         OwnedArgs { bytes: bytes.into(), ranges }
+    }
+
+    /// A copy with other bytes in the place of some arguments.
+    pub fn with(args: &Args<'_>, others: &[(usize, Vec<u8>)]) -> OwnedArgs {
+        let mut all: Vec<&[u8]> = args.iter_from(0).collect();
+        others.iter().for_each(|(index, other)| all[*index] = other);
+        OwnedArgs::of(&all)
     }
 
     /// One argument.

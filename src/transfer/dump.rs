@@ -11,9 +11,11 @@ use crate::engine::unit::ValueRef;
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::{self, Object, PayloadError};
 use crate::types::ValueKind;
+use crate::value::collection::Collection;
 use crate::value::view::AnyItem;
 
 use super::restored::NewValue;
+use super::stream;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -97,6 +99,9 @@ pub fn encode(value: ValueRef<'_>) -> Vec<Bytes> {
             }),
         ),
         _ => match value {
+            ValueRef::Collection(Collection::Stream(stream)) => {
+                payload::encode_stream(&stream::to_payload(stream))
+            }
             ValueRef::String(string) => payload::encode_string(&string),
             _ => {
                 let fields: Vec<_> = value.items().filter_map(field).collect();
@@ -181,7 +186,10 @@ fn restore(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let now_ms = call.unit.now_ms();
     let expire_at_ms = options.deadline_ms(call.args.get(2), now_ms)?;
     let packed = call.args.bytes(3);
-    let value = NewValue::of(decode(&packed)?, &packed, call.encodings, now_ms)?;
+    let value = {
+        let of_server = (now_ms, call.unit.member_hasher());
+        NewValue::of(decode(&packed)?, &packed, call.encodings, of_server)?
+    };
     if expire_at_ms.is_some_and(|at| at <= now_ms) {
         if taken {
             call.unit.delete(&key, DeleteReason::Command);

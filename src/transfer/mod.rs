@@ -2,3 +2,4 @@
 
 pub mod dump;
 mod restored;
+mod stream;

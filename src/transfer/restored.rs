@@ -9,14 +9,18 @@ use crate::command::encodings::{Encodings, hash, list, set};
 use crate::command::list_shape::grown_from;
 use crate::command::number::parse_integer;
 use crate::command::spec::Failure;
-use crate::engine::unit::{Key, NewString, Unit};
+use crate::engine::unit::{Key, NewString, Unit, ValueHandle};
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::Object;
 use crate::sets::value::Growth;
 use crate::types::ValueKind;
+use crate::value::collection::Collection;
 use crate::value::item::Item;
+use crate::value::members::MemberHasher;
 use crate::value::score::{self, Scored};
 use crate::zsets::value::NewZset;
+
+use super::stream;
 
 /// What is stored.
 pub enum NewValue {
@@ -28,6 +32,8 @@ pub enum NewValue {
     Zset(NewZset),
     /// Elements, with the byte of kind and encoding.
     Elements(u8, NewElements),
+    /// A stream.
+    Stream(Box<Collection>),
     /// A hash of which all fields are past their deadline.
     Nothing,
 }
@@ -38,7 +44,7 @@ impl NewValue {
         object: Object<'_>,
         packed: &Bytes,
         encodings: &Encodings,
-        now_ms: u64,
+        (now_ms, hasher): (u64, MemberHasher),
     ) -> Result<NewValue, Failure> {
         Ok(match object {
             Object::String(Cow::Borrowed(slice)) => NewValue::String(packed.slice_ref(slice)),
@@ -88,7 +94,10 @@ impl NewValue {
                 }
                 NewValue::Items(ValueKind::Hash.shape(encoding), items)
             }
-            Object::Stream(_) => return Err(Failure::text("ERR Bad data format")),
+            Object::Stream(data) => {
+                let stream = stream::from_payload(&data, encodings, hasher)?;
+                NewValue::Stream(Box::new(Collection::Stream(stream)))
+            }
         })
     }
 
@@ -103,6 +112,9 @@ impl NewValue {
                 zset.put(unit, key);
             }
             NewValue::Elements(shape, elements) => unit.put_edit(key, shape, elements.edit(false)),
+            NewValue::Stream(stream) => {
+                return unit.put_collection(key, ValueHandle::Collection(stream), expire_at_ms);
+            }
             NewValue::Nothing => {
                 unit.delete(key, DeleteReason::Command);
                 return;

@@ -207,7 +207,7 @@ mod tests {
                 let mut entry = Vec::new();
                 let texts = [&name[..], &name];
                 let id = stream.numbers().last_id.next().unwrap();
-                NewEntry::encode(id, texts.into_iter(), &mut entry);
+                NewEntry::encode(id, 1, texts.into_iter(), &mut entry);
                 let begins_chunk = number % 100 == 0;
                 stream.append(&NewEntry::decode(&entry).unwrap(), begins_chunk);
             }

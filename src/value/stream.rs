@@ -104,11 +104,14 @@ impl Stream {
         generation: u64,
         chunks: Vec<(u64, EntryChunk)>,
     ) -> Option<Stream> {
+        // A chunk's highest ID may be that of an entry that was deleted, and the last ID have been
+        // set back since.
+        let end = |chunk: &EntryChunk| chunk.iter().last().map(|entry| entry.id);
         let last = &chunks.last()?.1;
-        let sound = last.is_empty() || last.high() <= last.numbers().last_id;
+        let sound = end(last).is_none_or(|end| end <= last.numbers().last_id);
         let apart = chunks.windows(2).all(|pair| {
             let [(_, lower), (_, upper)] = pair else { return true };
-            !lower.is_empty() && lower.high() < upper.base()
+            end(lower).is_some_and(|end| end < upper.base())
         });
         if !sound || !apart || encoding >= 16 {
             return None;
@@ -237,6 +240,12 @@ impl Stream {
         let (_, slot, before) = found.expect("a stream has a chunk");
         let inside = slot.chunk().iter().take_while(|entry| entry.id < id).count();
         before + inside as u64
+    }
+
+    /// Number of entries from one ID to another, both included.
+    pub fn count_between(&self, from: StreamId, to: StreamId) -> u64 {
+        let behind = to.next().map_or(self.len(), |next| self.count_below(next));
+        behind.saturating_sub(self.count_below(from))
     }
 
     /// Appends an entry, in a chunk of its own where `begins_chunk`; whether its ID was above the

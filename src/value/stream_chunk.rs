@@ -27,6 +27,20 @@ const ENTRY_HEAD_BYTES_MAX: usize = 40;
 /// master entry.
 const NODE_EMPTY_BYTES: u64 = 13;
 
+/// What a node of Redis's streams holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeLimits {
+    /// A node with so many bytes is full.
+    pub bytes: u64,
+    /// A node that has had so many entries is full.
+    pub entries: u64,
+}
+
+impl NodeLimits {
+    /// The longest node there is, in bytes.
+    pub const BYTES_MAX: u64 = 1 << 30;
+}
+
 /// What a stream knows beside its entries.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Numbers {
@@ -100,11 +114,12 @@ impl<'a> NewEntry<'a> {
     /// Appends what [`NewEntry::decode`] reads.
     pub fn encode<'t>(
         id: StreamId,
-        texts: impl ExactSizeIterator<Item = &'t [u8]>,
+        pairs: usize,
+        texts: impl Iterator<Item = &'t [u8]>,
         out: &mut Vec<u8>,
     ) {
         id.encode(out);
-        put_varint(texts.len() as u64 / 2, out);
+        put_varint(pairs as u64, out);
         texts.for_each(|text| Texts::encode(text, out));
     }
 
@@ -323,15 +338,13 @@ impl EntryChunk {
         u64::from(self.count) + u64::from(self.deleted)
     }
 
-    /// Bytes of the listpack that Redis would have for this chunk.
-    pub fn node_bytes(&self) -> u64 {
-        self.node_bytes
-    }
-
-    /// Whether it may hold another entry of so many bytes.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.len_ever() < STREAM_CHUNK_ENTRIES_MAX as u64
-            && self.data.len().saturating_add(bytes) <= STREAM_CHUNK_BYTES_MAX
+    /// Whether it takes no other entry with fields and values of so many bytes, because Redis's
+    /// node would not, or by our own limits.
+    pub fn is_full(&self, bytes: u64, node: NodeLimits) -> bool {
+        let entries_max = node.entries.min(STREAM_CHUNK_ENTRIES_MAX as u64);
+        self.node_bytes.saturating_add(bytes) >= node.bytes
+            || self.len_ever() >= entries_max
+            || (self.data.len() as u64).saturating_add(bytes) > STREAM_CHUNK_BYTES_MAX as u64
     }
 
     /// Gives memory back that no entry will take.

@@ -29,7 +29,7 @@ fn id(ms: u64, seq: u64) -> StreamId {
 
 fn entry_bytes(id: StreamId, texts: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    NewEntry::encode(id, texts.iter().map(|text| &text[..]), &mut bytes);
+    NewEntry::encode(id, texts.len() / 2, texts.iter().map(|text| &text[..]), &mut bytes);
     bytes
 }
 

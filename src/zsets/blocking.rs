@@ -134,13 +134,10 @@ fn serve_one(
 fn bzmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let timeout_ms = timeout_ms(call.args.get(1))?;
     let wanted = MultiPop::parse(&call.args.tail(1))?;
-    let block = Block {
-        keys: 3..3 + wanted.key_count,
-        other_key: None,
-        timeout_ms,
-        serve: serve_several,
-        served_bytes: |args, unit, key| frame_bytes(unit, key, |value| several_bytes(args, value)),
-    };
+    let block =
+        Block::new(3..3 + wanted.key_count, timeout_ms, serve_several, |args, unit, key| {
+            frame_bytes(unit, key, |value| several_bytes(args, value))
+        });
     call.serve_or_wait(ValueKind::Zset, block)
 }
 

@@ -1,5 +1,6 @@
 //! When two replies count as the same. Everything that is not compared byte by byte stands here.
 
+use crate::streams;
 use crate::support::dump;
 use crate::support::value::Value;
 
@@ -165,6 +166,18 @@ pub const NORMALISATIONS: &[Normalisation] = &[
         reason: "idle times depend on the moment",
         command: &["OBJECT", "IDLETIME"],
         same: |a, b| near(a, b, CLOCK_TOLERANCE_MS / 1000),
+    },
+    Normalisation {
+        name: "stream-times",
+        reason: "deliveries have the time of a clock, and trees of IDs are the implementation's",
+        command: &["XINFO"],
+        same: streams::same_facts,
+    },
+    Normalisation {
+        name: "pending-times",
+        reason: "the time since a delivery passes between two calls",
+        command: &["XPENDING"],
+        same: streams::same_pending,
     },
     Normalisation {
         name: "shared-objects",

@@ -193,7 +193,8 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows of families that have sessions of their own, in which commands of all kinds are mixed.
-pub const THEMES: &[&[Row]] = &[ROWS, collections::ROWS, crate::lists::ROWS, crate::zsets::ROWS];
+pub const THEMES: &[&[Row]] =
+    &[ROWS, collections::ROWS, crate::lists::ROWS, crate::zsets::ROWS, crate::streams::ROWS];
 
 /// A command with its arguments, mostly of a theme.
 pub fn command(random: &mut Prng, theme: &[Row]) -> Vec<Vec<u8>> {

@@ -20,6 +20,7 @@ mod grammar;
 mod lists;
 mod run;
 mod shrink;
+mod streams;
 mod zsets;
 
 use std::path::PathBuf;

@@ -1,0 +1,15 @@
+//! Commands on streams.
+
+pub mod add;
+pub mod claim;
+pub mod group;
+pub mod group_info;
+pub mod id;
+pub mod info;
+pub mod pending;
+pub mod range;
+pub mod read;
+pub mod read_group;
+pub mod remove;
+pub mod trim;
+pub mod value;
