@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 #[allow(dead_code, reason = "random changes are for the simulations")]
 #[path = "simulation/content.rs"]
 mod content;
+#[path = "simulation/stream_content.rs"]
+mod stream_content;
 
 use content::Content;
 use firn::engine::Engine;
@@ -25,6 +27,9 @@ use firn::types::ValueKind;
 use firn::value::item::Item;
 use firn::value::list_item;
 use firn::value::score;
+use firn::value::stream_chunk::{NewEntry, Numbers};
+use firn::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use firn::value::stream_id::StreamId;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -102,6 +107,42 @@ fn change_collections(engine: &Engine, round: u64) {
     }
 }
 
+/// A stream in two chunks with a group, changed `round` by round.
+fn change_stream(engine: &Engine, round: u64) {
+    let shape = ValueKind::Stream.shape(0);
+    let id = |ms| StreamId { ms, seq: 0 };
+    let (mut ids, mut facts, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+    let change = |edit: Edit<'_>| {
+        write(engine, &[b"stream"], |unit, keys| unit.edit(&keys[0], shape, edit));
+    };
+    for ms in 1 + 20 * round..21 + 20 * round {
+        let mut entry = Vec::new();
+        NewEntry::encode(id(ms), 1, [&b"field"[..], b"value"].into_iter(), &mut entry);
+        change(Edit::Append { begins_chunk: ms == 15, entry: &entry });
+    }
+    let state = GroupState { number: 0, last_id: id(round), entries_read: Some(round) };
+    Fact::Group { name: b"group", state }.encode(&mut facts);
+    let state = ConsumerState { number: 0, seen_ms: NOW_MS, active_ms: None };
+    Fact::Consumer { group: 0, name: b"consumer", state }.encode(&mut facts);
+    for ms in 1..10 {
+        let delivery = Delivery { consumer: 0, at_ms: NOW_MS, count: 1 + round };
+        Fact::Pending { group: 0, id: id(ms), delivery }.encode(&mut facts);
+    }
+    change(Edit::Put { items: &facts });
+    let topic = Topic::Pending { group: 0, id: id(3) }.encode();
+    let mut gone = Vec::new();
+    Item::new(&topic, b"").encode(&mut gone);
+    change(Edit::Remove { members: &gone });
+    id(7 + round).encode(&mut ids);
+    change(Edit::Delete { ids: &ids });
+    change(Edit::Trim { count: 1 });
+    Numbers { last_id: id(100 * round + 99), max_deleted_id: id(50), entries_added: 500 }
+        .encode(&mut numbers);
+    if round == 2 {
+        change(Edit::Renumber { numbers: &numbers });
+    }
+}
+
 /// All kinds of records, rows and sections, in the log and in two parts.
 fn build() -> SimStorage {
     let storage = Arc::new(SimStorage::new(1));
@@ -111,6 +152,7 @@ fn build() -> SimStorage {
     put(&engine, b"kept", b"from the first part", Some(NOW_MS + 1_000_000));
     put(&engine, b"gone", b"soon deleted", None);
     change_collections(&engine, 0);
+    change_stream(&engine, 0);
     engine.checkpoint().unwrap();
     put(&engine, b"flat", &large[..3000], None);
     write(&engine, &[b"gone"], |unit, keys| {
@@ -120,8 +162,10 @@ fn build() -> SimStorage {
         unit.write_range(&keys[0], 66_000, NewString::Copied(b"changed"));
     });
     change_collections(&engine, 1);
+    change_stream(&engine, 1);
     engine.checkpoint().unwrap();
     change_collections(&engine, 2);
+    change_stream(&engine, 2);
     put(&engine, b"logged", b"only in the log", None);
     put(&engine, b"to be renamed", b"elsewhere", None);
     write(&engine, &[b"to be renamed", b"renamed"], |unit, keys| unit.rename(&keys[0], &keys[1]));
@@ -193,12 +237,13 @@ fn every_flipped_bit_is_reported_or_harmless() {
             .iter()
             .map(|name| name.to_vec())
             .collect();
+    names.push(b"stream".to_vec());
     for (kind, _) in KINDS {
         names.extend(["small", "large"].map(|size| format!("{size} {kind}").into_bytes()));
     }
     let engine = open(Arc::new(storage.kill_clone())).unwrap();
     let (expected, failures) = read_all(&engine, &names);
-    assert_eq!((expected.len(), failures), (13, 0));
+    assert_eq!((expected.len(), failures), (14, 0));
     let large = |kind: &str| expected[format!("large {kind}").as_bytes()].clone().unwrap().0;
     assert!(KINDS.iter().all(|(kind, _)| large(kind).len() == 142));
     drop(engine);

@@ -9,6 +9,8 @@
 mod content;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "simulation/stream_content.rs"]
+mod stream_content;
 #[path = "simulation/world.rs"]
 mod world;
 

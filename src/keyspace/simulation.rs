@@ -28,6 +28,8 @@ use super::residency::{Cold, Coldness, Install};
 #[allow(dead_code, reason = "some of it is for the simulation of the engine")]
 #[path = "../../tests/simulation/content.rs"]
 mod content;
+#[path = "../../tests/simulation/stream_content.rs"]
+mod stream_content;
 
 use content::{Content, random_edit, random_kind};
 

@@ -270,7 +270,8 @@ fn xclaim(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
             continue;
         };
         if known.map_or(asked.force, |known| asked.terms.are_met(&known)) {
-            let before = known.map_or(0, |known| known.count);
+            // One that is forced upon the consumer counts as delivered before.
+            let before = known.map_or(1, |known| known.count);
             claimed.insert(id, claims.claim(group, &entry, before, &asked.terms));
         }
     }

@@ -137,6 +137,20 @@ enum Deed {
     DelConsumer,
 }
 
+impl Deed {
+    /// None for HELP, the one that is left.
+    fn of(name: &[u8]) -> Option<Deed> {
+        match name.to_ascii_lowercase().as_slice() {
+            b"create" => Some(Deed::Create),
+            b"setid" => Some(Deed::SetId),
+            b"destroy" => Some(Deed::Destroy),
+            b"createconsumer" => Some(Deed::CreateConsumer),
+            b"delconsumer" => Some(Deed::DelConsumer),
+            _ => None,
+        }
+    }
+}
+
 /// The options of CREATE and SETID.
 #[derive(Default)]
 struct Options {
@@ -145,16 +159,9 @@ struct Options {
 }
 
 fn xgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let deed = match call.args.get(1).to_ascii_lowercase().as_slice() {
-        b"create" => Deed::Create,
-        b"setid" => Deed::SetId,
-        b"destroy" => Deed::Destroy,
-        b"createconsumer" => Deed::CreateConsumer,
-        b"delconsumer" => Deed::DelConsumer,
-        _ => {
-            help(call.reply, "XGROUP", HELP);
-            return Ok(());
-        }
+    let Some(deed) = Deed::of(call.args.get(1)) else {
+        help(call.reply, "XGROUP", HELP);
+        return Ok(());
     };
     let options = Options::parse(call.args, deed)?;
     let key = call.unit.key(call.db, call.args.get(2));
@@ -196,14 +203,10 @@ fn xgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
             Ok(())
         }
         (Deed::CreateConsumer, Some(group), Some(state)) => {
-            let name = call.args.get(4);
-            let is_new = group.consumer(name).is_none();
-            let (number, seen_ms) = (group.free_number(), call.unit.now_ms());
+            let is_new = group.consumer(call.args.get(4)).is_none();
+            let number = group.free_number();
             if is_new {
-                let new = ConsumerState { number, seen_ms, active_ms: None };
-                let mut facts = NewFacts::default();
-                facts.push(&Fact::Consumer { group: state.number, name, state: new });
-                facts.put(call.unit, &key);
+                put_consumer(call, &key, state.number, number);
             }
             call.reply.integer(i64::from(is_new));
             Ok(())
@@ -273,6 +276,15 @@ fn put_group(call: &mut Call<'_, '_, '_>, key: &Key<'_>, state: GroupState) -> R
     facts.put(call.unit, key);
     call.reply.ok();
     Ok(())
+}
+
+/// Adds the consumer that a call names, under a number that no other has.
+fn put_consumer(call: &mut Call<'_, '_, '_>, key: &Key<'_>, group: u64, number: u64) {
+    let (name, seen_ms) = (call.args.get(4), call.unit.now_ms());
+    let state = ConsumerState { number, seen_ms, active_ms: None };
+    let mut facts = NewFacts::default();
+    facts.push(&Fact::Consumer { group, name, state });
+    facts.put(call.unit, key);
 }
 
 fn no_group(key: &Key<'_>, group: &[u8]) -> Failure {

@@ -83,7 +83,8 @@ impl TrimOptions {
         if more > 0 && (is_length || args.is(index, "MINID")) {
             if self.keep.is_some() {
                 return Err(Failure::text(
-                    "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+                    "ERR syntax error, MAXLEN and MINID options at the same time are not \
+                     compatible",
                 ));
             }
             let operator = if more > 1 { args.get(index + 1) } else { b"" };

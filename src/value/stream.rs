@@ -1,9 +1,9 @@
 //! Streams: entries in chunks by ranges of IDs, and facts about consumer groups in chunks by hash.
 //!
 //! Chunks of entries are numbered in the order in which they began; the first may have any number.
-//! The last one carries the stream's numbers and is there even when it is empty. Facts (stream_fact)
-//! are members of a hash, chunked as those of other hashes, under identities from 2^64 on. A stream
-//! has no packed form.
+//! The last one carries the stream's numbers and is there even when it is empty. Facts
+//! (stream_fact.rs) are members of a hash, chunked as those of other hashes, under identities from
+//! 2^64 on. A stream has no packed form.
 
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 //! about, the payload what is known.
 //!
 //! ```text
-//! group    = 1 name                             payload: number last-id:id (entries read + 1, or 0)
-//! consumer = 2 group-number name                payload: number seen-ms (active-ms + 1, or 0)
-//! pending  = 3 group-number ms:u64be seq:u64be  payload: consumer-number delivery-ms delivery-count
+//! group    = 1 name                       payload: number last-id:id (entries read + 1, or 0)
+//! consumer = 2 group name                 payload: number seen-ms (active-ms + 1, or 0)
+//! pending  = 3 group ms:u64be seq:u64be   payload: consumer delivery-ms delivery-count
 //! ```
 //!
 //! All other numbers are varints. Groups have numbers of their own in a stream, consumers in a
@@ -245,7 +245,8 @@ mod tests {
                     Fact::Consumer { group, name, state }
                 }
                 _ => {
-                    Fact::Pending { group, id, delivery: Delivery { consumer: number, at_ms, count } }
+                    let delivery = Delivery { consumer: number, at_ms, count };
+                    Fact::Pending { group, id, delivery }
                 }
             };
             let mut bytes = Vec::new();

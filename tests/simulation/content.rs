@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use firn::engine::unit::{ValueHandle, ValueRef};
 use firn::format::edit::Edit;
 use firn::limits::{PACKED_BYTES_MAX, PACKED_ITEMS_MAX};
-use firn::types::ValueKind;
+use firn::types::{HashSeed, ValueKind};
+use firn::value::chunks::ChunkSet;
 use firn::value::collection::Collection;
 use firn::value::item::Item;
 use firn::value::list_item;
 use firn::value::members::MemberHasher;
 use firn::value::score;
 use firn::value::view::AnyItem;
+
+use super::stream_content::StreamContent;
 
 /// Different members that random changes draw from.
 const MEMBERS: u64 = 700;
@@ -25,6 +28,7 @@ pub enum Content {
     Set(BTreeSet<Vec<u8>>),
     Zset(BTreeMap<Vec<u8>, f64>),
     Hash(BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>),
+    Stream(StreamContent),
 }
 
 /// Numbers below a bound, from wherever the choices of a simulation come.
@@ -38,6 +42,7 @@ impl Content {
             ValueKind::Set => Content::Set(BTreeSet::new()),
             ValueKind::Zset => Content::Zset(BTreeMap::new()),
             ValueKind::Hash => Content::Hash(BTreeMap::new()),
+            ValueKind::Stream => Content::Stream(StreamContent::default()),
             _ => panic!("no collection"),
         }
     }
@@ -50,6 +55,9 @@ impl Content {
             ValueRef::Collection(collection) => collection.shape(),
         };
         let mut content = Content::empty(value.kind());
+        if let ValueRef::Collection(Collection::Stream(stream)) = value {
+            content = Content::Stream(StreamContent::of(stream));
+        }
         let mut count = 0;
         let mut last = None;
         for item in value.items() {
@@ -66,6 +74,8 @@ impl Content {
                 (Content::Hash(hash), AnyItem::Field(item)) => {
                     hash.insert(item.member.to_vec(), (item.payload.to_vec(), item.deadline_ms));
                 }
+                (Content::Stream(stream), AnyItem::Entry(entry)) => stream.note_entry(&entry),
+                (Content::Stream(stream), AnyItem::Fact(fact)) => stream.note_fact(&fact),
                 (content, item) => panic!("{item:?} in {content:?}"),
             }
         }
@@ -81,6 +91,7 @@ impl Content {
             Content::Set(_) => ValueKind::Set,
             Content::Zset(_) => ValueKind::Zset,
             Content::Hash(_) => ValueKind::Hash,
+            Content::Stream(_) => ValueKind::Stream,
         }
     }
 
@@ -92,6 +103,7 @@ impl Content {
             Content::Set(set) => set.len(),
             Content::Zset(zset) => zset.len(),
             Content::Hash(hash) => hash.len(),
+            Content::Stream(stream) => stream.len(),
         }
     }
 
@@ -105,6 +117,7 @@ impl Content {
             Content::Hash(hash) => {
                 hash.iter().map(|(field, value)| field.len() + value.0.len() + 30).sum()
             }
+            Content::Stream(stream) => stream.record_bytes(),
         };
         bytes as u64 + 200
     }
@@ -132,6 +145,7 @@ impl Content {
             (Content::List(list), Edit::Insert { index, element }) => {
                 list.insert(index as usize, element.to_vec());
             }
+            (Content::Stream(stream), edit) => stream.apply(&edit),
             (content, Edit::Put { items }) => items_of(items).for_each(|item| content.put(&item)),
             (content, Edit::Remove { members }) => {
                 items_of(members).for_each(|item| content.remove(item.member));
@@ -183,6 +197,12 @@ impl Content {
                     Item::new(member, &score::encode(score)).encode(&mut items);
                 }
             }
+            Content::Stream(stream) => {
+                // Where members are hashed to does not show in a record.
+                let hasher = MemberHasher::new(HashSeed([0; 16]));
+                let whole = stream.stream(0, hasher).encoded().concat();
+                return Edit::Stream { whole: &whole }.to_bytes();
+            }
             Content::Hash(hash) => hash.iter().for_each(|(member, (payload, deadline_ms))| {
                 Item { member, payload, deadline_ms: *deadline_ms }.encode(&mut items);
             }),
@@ -192,6 +212,10 @@ impl Content {
 
     /// The collection in the form that its size asks for.
     pub fn handle(&self, hasher: MemberHasher) -> ValueHandle {
+        if let Content::Stream(stream) = self {
+            let stream = stream.stream(self.shape() & 0x0f, hasher);
+            return ValueHandle::Collection(Box::new(Collection::Stream(stream)));
+        }
         let whole = self.whole();
         let edit = Edit::from_bytes(&whole).expect("it was encoded here");
         let items = edit.trailing_bytes();
@@ -221,7 +245,7 @@ impl Content {
 }
 
 /// Member items, end to end.
-fn items_of(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
+pub fn items_of(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let (item, end) = (at < bytes.len()).then(|| Item::decode(bytes, at).expect("an item"))?;
@@ -232,12 +256,16 @@ fn items_of(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
 
 /// A kind of collection.
 pub fn random_kind(below: Below<'_>) -> ValueKind {
-    let kinds = [ValueKind::List, ValueKind::Set, ValueKind::Zset, ValueKind::Hash];
-    kinds[below(4) as usize]
+    let kinds =
+        [ValueKind::List, ValueKind::Set, ValueKind::Zset, ValueKind::Hash, ValueKind::Stream];
+    kinds[below(5) as usize]
 }
 
 /// A change of a collection, as the bytes of an edit. It may leave nothing of it.
 pub fn random_edit(before: &Content, below: Below<'_>) -> Vec<u8> {
+    if let Content::Stream(stream) = before {
+        return stream.random_edit(below);
+    }
     let count = match below(8) {
         0..5 => 1 + below(4),
         5..7 => 1 + below(60),

@@ -56,6 +56,7 @@ transcripts! {
     scan,
     server,
     sort,
+    streams,
     strings,
     transactions,
 }
