@@ -208,7 +208,7 @@ mod tests {
                 let texts = [&name[..], &name];
                 let id = stream.numbers().last_id.next().unwrap();
                 NewEntry::encode(id, 1, texts.into_iter(), &mut entry);
-                let begins_chunk = number % 100 == 0;
+                let begins_chunk = number.is_multiple_of(100);
                 stream.append(&NewEntry::decode(&entry).unwrap(), begins_chunk);
             }
         }
@@ -311,7 +311,7 @@ mod tests {
                 (copy.chunks().generation(), copy.encoding(), collection.encoding()),
                 (0, 1, 3)
             );
-            let count = copy.chunks().chunk_count() as usize;
+            let count = copy.chunks().chunk_count();
             assert_eq!(copy.chunks_mut().capture(2).len(), count);
             copy.chunks_mut().end_capture(false);
             assert_eq!(parts_of(&mut copy).len(), count, "a failed capture takes nothing");

@@ -6,7 +6,7 @@ use crate::collections;
 use crate::grammar;
 use crate::support::prng::Prng;
 use crate::support::value::show_command;
-use crate::{lists, zsets};
+use crate::{lists, streams, zsets};
 
 /// Connections of a session.
 pub const CONNECTIONS: usize = 2;
@@ -117,8 +117,11 @@ impl Generator {
 
     fn transfer(&mut self, connection: usize) {
         let from_firn = self.random.percent(50);
-        let key = grammar::key(&mut self.random);
-        let to = grammar::key(&mut self.random);
+        let any_key = match self.random.percent(30) {
+            true => streams::stream_key,
+            false => grammar::key,
+        };
+        let [key, to] = [(); 2].map(|()| any_key(&mut self.random));
         let rest = grammar::restore_rest(&mut self.random);
         self.ops.push(Op::Transfer { connection, from_firn, key, to, rest });
     }

@@ -8,7 +8,7 @@ use crate::support::value::Value;
 use Shape::*;
 
 /// A key that mostly holds a stream. Errors quote keys, and those of Firn are text.
-fn stream_key(random: &mut Prng) -> Vec<u8> {
+pub fn stream_key(random: &mut Prng) -> Vec<u8> {
     match random.below(40) {
         0 => random.pick(&["a", "b", "c"]).as_bytes().to_vec(),
         _ => random.pick(&["x1", "x2", "x3", "{x}4"]).as_bytes().to_vec(),
