@@ -12,6 +12,7 @@ use crate::types::Durability;
 
 use super::client_kill::kill;
 use super::client_list::{info, list};
+use super::config::ALL_NODES;
 use super::{command, container, failure, help, integer};
 
 const BASE: Spec = Spec {
@@ -30,6 +31,7 @@ pub const COMMANDS: &[SessionCommand] = &[SessionCommand {
         name: "client",
         arity: -2,
         flags: 0,
+        acl: &[],
         complexity: "Depends on subcommand.",
         summary: "A container for commands on connections.",
         subcommands: &specs(SUBCOMMANDS),
@@ -50,14 +52,28 @@ const fn sub(
     command(Spec { name, arity, flags, since, summary, ..BASE }, run)
 }
 
+/// The same with tips.
+const fn tipped(tips: &'static [&'static str], row: SessionCommand) -> SessionCommand {
+    command(Spec { tips, ..row.spec }, row.run)
+}
+
 const SUBCOMMANDS: &[SessionCommand; 15] = &[
     sub("id", 2, BASE.flags, "5.0.0", "The number of the connection.", id),
-    sub("info", 2, BASE.flags, "6.2.0", "What is known of the connection.", info),
-    sub("list", -2, ADMIN, "2.4.0", "What is known of all connections.", list),
+    tipped(
+        &["nondeterministic_output"],
+        sub("info", 2, BASE.flags, "6.2.0", "What is known of the connection.", info),
+    ),
+    tipped(
+        &["nondeterministic_output"],
+        sub("list", -2, ADMIN, "2.4.0", "What is known of all connections.", list),
+    ),
     sub("kill", -3, ADMIN, "2.4.0", "Closes connections.", kill),
     sub("getname", 2, BASE.flags, "2.6.9", "The name of the connection.", get_name),
-    sub("setname", 3, BASE.flags, "2.6.9", "Names the connection.", set_name),
-    sub("setinfo", 4, BASE.flags, "7.2.0", "Notes the client's library.", set_info),
+    tipped(ALL_NODES, sub("setname", 3, BASE.flags, "2.6.9", "Names the connection.", set_name)),
+    tipped(
+        ALL_NODES,
+        sub("setinfo", 4, BASE.flags, "7.2.0", "Notes the client's library.", set_info),
+    ),
     sub("reply", 3, BASE.flags, "3.2.0", "Whether replies are sent.", reply),
     sub("no-evict", 3, ADMIN, "7.0.0", "Keeps the connection when memory is short.", no_evict),
     sub("no-touch", 3, BASE.flags, "7.2.0", "Whether reads count as accesses.", no_touch),

@@ -16,6 +16,9 @@ const BASE: Spec = Spec {
     ..Spec::EMPTY
 };
 
+/// What to do with a command on a cluster.
+pub const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
 /// The family.
 pub const COMMANDS: &[SessionCommand] = &[SessionCommand {
     spec: Spec {
@@ -50,6 +53,7 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             complexity: "O(N) when N is the number of directives",
             summary: "Sets directives, all of them or none.",
             history: &[("7.0.0", "Several directives may be given.")],
+            tips: ALL_NODES,
             ..BASE
         },
         set,
@@ -59,12 +63,18 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             name: "rewrite",
             since: "2.8.0",
             summary: "Writes the directives in force into the configuration file.",
+            tips: ALL_NODES,
             ..BASE
         },
         rewrite,
     ),
     command(
-        Spec { name: "resetstat", summary: "Starts the counters of INFO at zero again.", ..BASE },
+        Spec {
+            name: "resetstat",
+            summary: "Starts the counters of INFO at zero again.",
+            tips: ALL_NODES,
+            ..BASE
+        },
         reset_stat,
     ),
     command(

@@ -47,6 +47,7 @@ pub const COMMANDS: &[SessionCommand] = &[
             arity: -1,
             flags: flag::FAST,
             summary: "Answers, so that a client knows that the connection lives.",
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
             ..BASE
         },
         ping,
