@@ -28,6 +28,7 @@ const FAMILIES: &[&[Command]] = &[
     hyperloglog::debug::COMMANDS,
     lists::blocking::COMMANDS,
     lists::get::COMMANDS,
+    lists::move_many::COMMANDS,
     lists::moves::COMMANDS,
     lists::places::COMMANDS,
     lists::pop::COMMANDS,

@@ -16,6 +16,9 @@ pub type ServeFrom = fn(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bo
 /// A bound of the frame that [`ServeFrom`] writes.
 pub type ServedBytes = fn(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> u64;
 
+/// Whether a key that is there holds enough for a call.
+pub type IsEnough = fn(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> bool;
+
 /// What a command asks for that found nothing. The call is kept, and [`Block::serve`] runs once one
 /// of the keys holds something, in the order of those who wait.
 #[derive(Clone, Debug)]
@@ -26,6 +29,9 @@ pub struct Block {
     pub other_key: Option<usize>,
     /// Milliseconds to wait; none is for ever.
     pub timeout_ms: Option<u64>,
+    /// For a call to which not every value of the right type is enough. Those who wait behind it
+    /// are served meanwhile.
+    pub is_enough: Option<IsEnough>,
     /// Answers the call.
     pub serve: ServeFrom,
     /// Bounds its frame.
@@ -67,7 +73,14 @@ impl Call<'_, '_, '_> {
     ) -> Result<(), Failure> {
         let last = self.args.len() - 1;
         let timeout_ms = timeout_ms(self.args.get(last))?;
-        let block = Block { keys: 1..last, other_key: None, timeout_ms, serve, served_bytes };
+        let block = Block {
+            keys: 1..last,
+            other_key: None,
+            timeout_ms,
+            is_enough: None,
+            serve,
+            served_bytes,
+        };
         self.serve_or_wait(kind, block)
     }
 

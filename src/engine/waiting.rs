@@ -22,6 +22,9 @@ pub trait Serve: Send {
     /// A key beside the one that became ready, in which serving writes too.
     fn other_key(&self) -> Option<(u32, &[u8])>;
 
+    /// Whether a live key may hold enough to serve from.
+    fn is_ready(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> bool;
+
     /// Bytes that serving from `key` may add to the frame.
     fn frame_bytes(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> u64;
 
@@ -216,6 +219,9 @@ impl Unit<'_> {
         let Some(serve) = slot.as_mut() else {
             return Attempt::Gone;
         };
+        if !serve.is_ready(self, key) {
+            return Attempt::Nothing;
+        }
         let other_is_here = serve.other_key().is_none_or(|(db, bytes)| {
             let other = self.key(db, bytes);
             self.holds(&other)

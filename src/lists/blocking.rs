@@ -134,6 +134,7 @@ fn blmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         keys: asked.first_key..asked.first_key + asked.keys,
         other_key: None,
         timeout_ms,
+        is_enough: None,
         serve: serve_several,
         served_bytes: cut_bytes,
     };
@@ -180,6 +181,7 @@ fn move_or_wait(
             keys: 1..2,
             other_key: Some(2),
             timeout_ms,
+            is_enough: None,
             serve: serve_move,
             served_bytes: moved_bytes,
         }),

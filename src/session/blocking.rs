@@ -89,6 +89,10 @@ impl Serve for KeptCall {
         Some((self.db, self.args.get_bytes(index)))
     }
 
+    fn is_ready(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> bool {
+        self.block.is_enough.is_none_or(|is_enough| is_enough(&self.args.get(), unit, key))
+    }
+
     fn frame_bytes(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> u64 {
         (self.block.served_bytes)(&self.args.get(), unit, key)
     }

@@ -138,6 +138,7 @@ fn bzmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         keys: 3..3 + wanted.key_count,
         other_key: None,
         timeout_ms,
+        is_enough: None,
         serve: serve_several,
         served_bytes: |args, unit, key| frame_bytes(unit, key, |value| several_bytes(args, value)),
     };

@@ -102,7 +102,8 @@ const SET_EXPIRY: &[&[Shape]] = &[
     &[Word("PXAT"), AtMilliseconds],
     &[Word("KEEPTTL")],
 ];
-const SET_CONDITION: &[&[Shape]] = &[&[], &[], &[Word("NX")], &[Word("XX")]];
+const SET_CONDITION: &[&[Shape]] =
+    &[&[], &[], &[], &[Word("NX")], &[Word("XX")], &[Word("IFEQ"), Value]];
 const GETEX_OPTION: &[&[Shape]] = &[
     &[],
     &[Word("PERSIST")],
