@@ -7,6 +7,7 @@ mod client_kill;
 mod client_list;
 pub mod config;
 mod connection;
+mod himport;
 pub mod persist;
 mod transaction;
 mod wait;
@@ -23,6 +24,7 @@ pub const COMMANDS: &[&[SessionCommand]] = &[
     client::COMMANDS,
     transaction::COMMANDS,
     config::COMMANDS,
+    himport::COMMANDS,
     persist::COMMANDS,
     wait::COMMANDS,
     report::command::COMMANDS,
