@@ -36,8 +36,8 @@ pub struct Fieldsets {
 }
 
 impl Fieldsets {
-    /// HIMPORT PREPARE: the fieldset of this name is now this one. All together may have `bytes_max`
-    /// bytes, as what a client sends.
+    /// HIMPORT PREPARE: the fieldset of this name is now this one. All together may have
+    /// `bytes_max` bytes.
     ///
     /// # Errors
     /// Nothing has changed then.

@@ -240,7 +240,8 @@ mod tests {
                     let bit = |byte: u8, bit: u8| byte >> bit & 1;
                     match word {
                         "DIFF" | "DIFF1" | "ANDOR" => {
-                            let (first, others) = (bytes.next().unwrap(), bytes.fold(0, |a, b| a | b));
+                            let first = bytes.next().unwrap();
+                            let others = bytes.fold(0, |a, b| a | b);
                             match word {
                                 "DIFF" => first & !others,
                                 "DIFF1" => others & !first,

@@ -3,7 +3,7 @@
 //! - `FIRN_ORACLE`: path of the oracle (valkey-server 8.1 answers for Redis 7.2). Unset, the random
 //!   streams are left out and only the harness tests itself; `tests/transcripts` hold what an
 //!   oracle answered.
-//! - `FIRN_ORACLE_REDIS`: path of redis-server 8.0, whose command table is compared too (`table.rs`).
+//! - `FIRN_ORACLE_REDIS`: path of redis-server 8.0, whose command table is compared too.
 //! - `FIRN_DIFF_COMMANDS`: how many commands (default 30000).
 //! - `FIRN_DIFF_SEED`: seed of the first session; a mismatch prints the seed that replays it alone.
 //! - `FIRN_DIFF_RELOAD=0`: Firn is not made to forget its memory in between (DEBUG RELOAD, BGSAVE).

@@ -1,5 +1,5 @@
-//! The command table against those of real servers: what COMMAND INFO and COMMAND DOCS tell of every
-//! command that both have. Summaries, complexities and notes are in our own words.
+//! The command table against those of real servers: what COMMAND INFO and COMMAND DOCS tell of
+//! every command that both have. Summaries, complexities and notes are in our own words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

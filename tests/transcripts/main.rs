@@ -3,9 +3,9 @@
 //! Each `tests/transcripts/FAMILY.txt` is a list of blocks: commands, `---`, one reply a command.
 //! `FIRN_RECORD=1 FIRN_ORACLE=/path/of/valkey-server cargo test --test transcripts` writes the
 //! replies again from the oracle; `redis.txt`, which holds what Valkey answers otherwise, is
-//! written from `FIRN_ORACLE_REDIS`. `later.txt` holds what came after both of them: its replies are
-//! reasoned from the public documentation and tests, and only `FIRN_ORACLE_LATER`, a server that
-//! knows the commands, would write them again. `script.rs` says what a line may hold.
+//! written from `FIRN_ORACLE_REDIS`. `later.txt` holds what came after both of them: its replies
+//! are reasoned from the public documentation and tests, and only `FIRN_ORACLE_LATER`, a server
+//! that knows the commands, would write them again. `script.rs` says what a line may hold.
 
 #[path = "../support/mod.rs"]
 mod support;
