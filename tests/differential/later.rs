@@ -1,5 +1,5 @@
 //! What a random command looks like that came after the oracles. Two servers under test answer it,
-//! one of which is made to forget its memory; or `FIRN_ORACLE_LATER` does, a server that knows them.
+//! one of which is made to forget its memory; or `FIRN_ORACLE_LATER` does, a server that knows it.
 
 use crate::collections::{hash_key, set_key};
 use crate::grammar::{Row, Shape, key, value};
