@@ -1,7 +1,8 @@
 //! CONFIG.
 
 use crate::command::glob;
-use crate::command::spec::{Failure, Group, Spec, flag};
+use crate::command::row::block;
+use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::config::SetError;
 use crate::session::call::SessionCall;
 use crate::session::table::{SessionCommand, specs};
@@ -41,6 +42,7 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             arity: -3,
             complexity: "O(N) when N is the number of directives",
             summary: "Names and values of the directives that match.",
+            args: &[Arg::new("parameter", ArgKind::String).multiple()],
             history: &[("7.0.0", "Several patterns may be given.")],
             ..BASE
         },
@@ -52,6 +54,11 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             arity: -4,
             complexity: "O(N) when N is the number of directives",
             summary: "Sets directives, all of them or none.",
+            args: &[block(
+                "data",
+                &[Arg::new("parameter", ArgKind::String), Arg::new("value", ArgKind::String)],
+            )
+            .multiple()],
             history: &[("7.0.0", "Several directives may be given.")],
             tips: ALL_NODES,
             ..BASE

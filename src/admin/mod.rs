@@ -3,6 +3,7 @@
 //! A new one is a row in its family and a function; a new family is a line in [`COMMANDS`].
 
 mod client;
+mod client_args;
 mod client_kill;
 mod client_list;
 pub mod config;

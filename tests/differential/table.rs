@@ -38,7 +38,20 @@ const fn redis(command: &'static str, fact: &'static str, reason: &'static str) 
 const REFUSES_ITSELF: &str = "in Redis the command itself refuses to be queued, with its own text";
 const LOADING: &str = "Redis 7.2 has the flag, 8.0 dropped it; Firn never answers while it loads";
 
+const ITS_OWN: &str = "options of Valkey alone";
+const NEWER: &str = "Redis 8.2 and 8.4 have options that this server does not know";
+
 const DEVIATIONS: &[Deviation] = &[
+    valkey("bgsave", "arguments", ITS_OWN),
+    valkey("bitcount", "arguments", "Valkey lets the end of the range be left out, Redis does not"),
+    valkey("bitop", "arguments", NEWER),
+    valkey("client|kill", "arguments", ITS_OWN),
+    valkey("client|list", "arguments", ITS_OWN),
+    valkey("set", "arguments", NEWER),
+    valkey("zscan", "arguments", ITS_OWN),
+    redis("bitop", "arguments", NEWER),
+    redis("set", "arguments", NEWER),
+    redis("shutdown", "arguments", "ABORT stands alone, as Valkey tells and Redis leaves out"),
     valkey("exec", "flags", "the flag skip_slowlog is skip_commandlog in Valkey alone"),
     valkey("multi", "flags", REFUSES_ITSELF),
     valkey("watch", "flags", REFUSES_ITSELF),
@@ -90,10 +103,29 @@ fn add_docs(docs: &Value, table: &mut Table) {
         for name in ["group", "since"] {
             facts.insert(name, field(doc, name).map_or("none".to_owned(), |fact| text(&fact)));
         }
+        let arguments = field(doc, "arguments").map_or("none".to_owned(), |list| shown(&list));
+        facts.insert("arguments", arguments);
         if let Some(subcommands) = field(doc, "subcommands") {
             add_docs(&subcommands, table);
         }
     }
+}
+
+/// Arguments in one line: type and name, and whatever else is told of each.
+fn shown(arguments: &Value) -> String {
+    let arguments = arguments.items().expect("a list of arguments").iter();
+    let shown = arguments.map(|argument| {
+        let part = |name: &str| field(argument, name);
+        let mut line = part("type").map_or_else(String::new, |kind| text(&kind));
+        for name in ["name", "token", "since", "display_text"] {
+            line.extend(part(name).map(|word| format!(" {}", text(&word))));
+        }
+        line.extend(part("key_spec_index").map(|index| format!(" key {index}")));
+        line.extend(part("flags").map(|flags| format!(" {}", flags.sorted())));
+        line.extend(part("arguments").map(|inner| format!(" ({})", shown(&inner))));
+        line
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn field(map: &Value, name: &str) -> Option<Value> {
