@@ -4,6 +4,7 @@
 use crate::collections::{hash_key, set_key};
 use crate::grammar::{Row, Shape, key, value};
 use crate::support::prng::Prng;
+use crate::zsets::zset_key;
 
 use Shape::*;
 
@@ -14,6 +15,23 @@ const SETS: Shape = Made(|random, args| {
     let count = 1 + random.below(3);
     args.push(count.to_string().into_bytes());
     (0..count).for_each(|_| args.push(set_key(random)));
+});
+const SORTED: Shape = Made(|random, args| args.push(zset_key(random)));
+const SCORE: Shape = OneOf(&["0", "1", "2.5", "-3", "inf"]);
+/// Sets and sorted sets with weights, where how many have a member counts.
+const COUNTED: Shape = Made(|random, args| {
+    let count = 1 + random.below(3);
+    args.push(count.to_string().into_bytes());
+    for _ in 0..count {
+        args.push(if random.percent(30) { set_key(random) } else { zset_key(random) });
+    }
+    if random.percent(50) {
+        args.push(b"WEIGHTS".to_vec());
+        for _ in 0..count {
+            args.push(random.pick(&["1", "0", "-0.5", "inf", "-inf"]).as_bytes().to_vec());
+        }
+    }
+    args.extend([b"AGGREGATE".to_vec(), random.pick(&["COUNT", "count"]).as_bytes().to_vec()]);
 });
 const HASH: Shape = Made(|random, args| args.push(hash_key(random)));
 const SMALL: Shape = Made(|random, args| args.push(random.below(7).to_string().into_bytes()));
@@ -66,6 +84,11 @@ pub const ROWS: &[Row] = &[
     (6, "SADD", &[Made(|random, args| args.push(set_key(random))), Value, SHORT]),
     (8, "SUNIONCARD", &[SETS, Maybe(&[Word("APPROX")]), Maybe(&[Word("LIMIT"), SMALL])]),
     (8, "SDIFFCARD", &[SETS, Maybe(&[Word("LIMIT"), SMALL])]),
+    (10, "ZADD", &[SORTED, SCORE, SHORT, SCORE, SHORT]),
+    (6, "ZUNION", &[COUNTED, Maybe(&[Word("WITHSCORES")])]),
+    (6, "ZINTER", &[COUNTED, Maybe(&[Word("WITHSCORES")])]),
+    (2, "ZUNIONSTORE", &[SORTED, COUNTED]),
+    (2, "ZINTERSTORE", &[SORTED, COUNTED]),
     (14, "RPUSH", &[LIST, SHORT, Value, SHORT]),
     (20, "LMOVEM", &[LIST, LIST, END, END, HOW_MANY]),
     (8, "BLMOVEM", &[LIST, LIST, END, END, Word("0.001"), HOW_MANY]),

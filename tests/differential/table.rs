@@ -39,7 +39,7 @@ const REFUSES_ITSELF: &str = "in Redis the command itself refuses to be queued, 
 const LOADING: &str = "Redis 7.2 has the flag, 8.0 dropped it; Firn never answers while it loads";
 
 const ITS_OWN: &str = "options of Valkey alone";
-const NEWER: &str = "Redis 8.2 and 8.4 have options that this server does not know";
+const NEWER: &str = "Redis 8.2 to 8.8 have options that this server does not know";
 
 const DEVIATIONS: &[Deviation] = &[
     valkey("bgsave", "arguments", ITS_OWN),
@@ -48,10 +48,18 @@ const DEVIATIONS: &[Deviation] = &[
     valkey("client|kill", "arguments", ITS_OWN),
     valkey("client|list", "arguments", ITS_OWN),
     valkey("set", "arguments", NEWER),
+    valkey("zinter", "arguments", NEWER),
+    valkey("zinterstore", "arguments", NEWER),
     valkey("zscan", "arguments", ITS_OWN),
+    valkey("zunion", "arguments", NEWER),
+    valkey("zunionstore", "arguments", NEWER),
     redis("bitop", "arguments", NEWER),
     redis("set", "arguments", NEWER),
     redis("shutdown", "arguments", "ABORT stands alone, as Valkey tells and Redis leaves out"),
+    redis("zinter", "arguments", NEWER),
+    redis("zinterstore", "arguments", NEWER),
+    redis("zunion", "arguments", NEWER),
+    redis("zunionstore", "arguments", NEWER),
     valkey("exec", "flags", "the flag skip_slowlog is skip_commandlog in Valkey alone"),
     valkey("multi", "flags", REFUSES_ITSELF),
     valkey("watch", "flags", REFUSES_ITSELF),
