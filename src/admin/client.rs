@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::spec::{Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, Failure, Group, Spec, flag};
 use crate::session::call::SessionCall;
 use crate::session::clients::Unblock;
 use crate::session::pause::PauseKind;
@@ -10,8 +10,12 @@ use crate::session::state::ReplyMode;
 use crate::session::table::{SessionCommand, specs};
 use crate::types::Durability;
 
+use super::client_args::{
+    DURABILITY, KILL, LIST, PAUSE, REPLY, SET_INFO, SET_NAME, SWITCH, UNBLOCK,
+};
 use super::client_kill::kill;
 use super::client_list::{info, list};
+use super::config::ALL_NODES;
 use super::{command, container, failure, help, integer};
 
 const BASE: Spec = Spec {
@@ -30,6 +34,7 @@ pub const COMMANDS: &[SessionCommand] = &[SessionCommand {
         name: "client",
         arity: -2,
         flags: 0,
+        acl: &[],
         complexity: "Depends on subcommand.",
         summary: "A container for commands on connections.",
         subcommands: &specs(SUBCOMMANDS),
@@ -50,21 +55,64 @@ const fn sub(
     command(Spec { name, arity, flags, since, summary, ..BASE }, run)
 }
 
+/// The same with documented arguments and tips.
+const fn told(
+    args: &'static [Arg],
+    tips: &'static [&'static str],
+    row: SessionCommand,
+) -> SessionCommand {
+    command(Spec { args, tips, ..row.spec }, row.run)
+}
+
+const CHANGES: &[&str] = &["nondeterministic_output"];
+
 const SUBCOMMANDS: &[SessionCommand; 15] = &[
     sub("id", 2, BASE.flags, "5.0.0", "The number of the connection.", id),
-    sub("info", 2, BASE.flags, "6.2.0", "What is known of the connection.", info),
-    sub("list", -2, ADMIN, "2.4.0", "What is known of all connections.", list),
-    sub("kill", -3, ADMIN, "2.4.0", "Closes connections.", kill),
+    told(
+        &[],
+        CHANGES,
+        sub("info", 2, BASE.flags, "6.2.0", "What is known of the connection.", info),
+    ),
+    told(LIST, CHANGES, sub("list", -2, ADMIN, "2.4.0", "What is known of all connections.", list)),
+    told(KILL, &[], sub("kill", -3, ADMIN, "2.4.0", "Closes connections.", kill)),
     sub("getname", 2, BASE.flags, "2.6.9", "The name of the connection.", get_name),
-    sub("setname", 3, BASE.flags, "2.6.9", "Names the connection.", set_name),
-    sub("setinfo", 4, BASE.flags, "7.2.0", "Notes the client's library.", set_info),
-    sub("reply", 3, BASE.flags, "3.2.0", "Whether replies are sent.", reply),
-    sub("no-evict", 3, ADMIN, "7.0.0", "Keeps the connection when memory is short.", no_evict),
-    sub("no-touch", 3, BASE.flags, "7.2.0", "Whether reads count as accesses.", no_touch),
-    sub("pause", -3, ADMIN, "3.0.0", "Lets all clients, or writers, wait.", pause),
-    sub("unblock", -3, ADMIN, "5.0.0", "Ends a client's waiting for a key.", unblock),
+    told(
+        SET_NAME,
+        ALL_NODES,
+        sub("setname", 3, BASE.flags, "2.6.9", "Names the connection.", set_name),
+    ),
+    told(
+        SET_INFO,
+        ALL_NODES,
+        sub("setinfo", 4, BASE.flags, "7.2.0", "Notes the client's library.", set_info),
+    ),
+    told(REPLY, &[], sub("reply", 3, BASE.flags, "3.2.0", "Whether replies are sent.", reply)),
+    told(
+        SWITCH,
+        &[],
+        sub("no-evict", 3, ADMIN, "7.0.0", "Keeps the connection when memory is short.", no_evict),
+    ),
+    told(
+        SWITCH,
+        &[],
+        sub("no-touch", 3, BASE.flags, "7.2.0", "Whether reads count as accesses.", no_touch),
+    ),
+    told(
+        PAUSE,
+        &[],
+        sub("pause", -3, ADMIN, "3.0.0", "Lets all clients, or writers, wait.", pause),
+    ),
+    told(
+        UNBLOCK,
+        &[],
+        sub("unblock", -3, ADMIN, "5.0.0", "Ends a client's waiting for a key.", unblock),
+    ),
     sub("unpause", 2, ADMIN, "6.2.0", "Ends CLIENT PAUSE.", unpause),
-    sub("durability", 3, BASE.flags, "7.2.0", "When writes are acknowledged.", durability),
+    told(
+        DURABILITY,
+        &[],
+        sub("durability", 3, BASE.flags, "7.2.0", "When writes are acknowledged.", durability),
+    ),
     sub("help", 2, flag::LOADING | flag::STALE, "5.0.0", "Lists the subcommands.", show_help),
 ];
 

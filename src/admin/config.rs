@@ -1,7 +1,8 @@
 //! CONFIG.
 
 use crate::command::glob;
-use crate::command::spec::{Failure, Group, Spec, flag};
+use crate::command::row::block;
+use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::config::SetError;
 use crate::session::call::SessionCall;
 use crate::session::table::{SessionCommand, specs};
@@ -15,6 +16,9 @@ const BASE: Spec = Spec {
     since: "2.0.0",
     ..Spec::EMPTY
 };
+
+/// What to do with a command on a cluster.
+pub const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// The family.
 pub const COMMANDS: &[SessionCommand] = &[SessionCommand {
@@ -38,6 +42,7 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             arity: -3,
             complexity: "O(N) when N is the number of directives",
             summary: "Names and values of the directives that match.",
+            args: &[Arg::new("parameter", ArgKind::String).multiple()],
             history: &[("7.0.0", "Several patterns may be given.")],
             ..BASE
         },
@@ -49,7 +54,13 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             arity: -4,
             complexity: "O(N) when N is the number of directives",
             summary: "Sets directives, all of them or none.",
+            args: &[block(
+                "data",
+                &[Arg::new("parameter", ArgKind::String), Arg::new("value", ArgKind::String)],
+            )
+            .multiple()],
             history: &[("7.0.0", "Several directives may be given.")],
+            tips: ALL_NODES,
             ..BASE
         },
         set,
@@ -59,12 +70,18 @@ const SUBCOMMANDS: &[SessionCommand; 5] = &[
             name: "rewrite",
             since: "2.8.0",
             summary: "Writes the directives in force into the configuration file.",
+            tips: ALL_NODES,
             ..BASE
         },
         rewrite,
     ),
     command(
-        Spec { name: "resetstat", summary: "Starts the counters of INFO at zero again.", ..BASE },
+        Spec {
+            name: "resetstat",
+            summary: "Starts the counters of INFO at zero again.",
+            tips: ALL_NODES,
+            ..BASE
+        },
         reset_stat,
     ),
     command(

@@ -1,6 +1,7 @@
 //! AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET.
 
-use crate::command::spec::{Failure, Group, Spec, flag};
+use crate::command::row::block;
+use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::resp::write::{Protocol, Reply};
 use crate::session::call::{Outcome, SessionCall};
 use crate::session::table::SessionCommand;
@@ -15,6 +16,10 @@ pub const REDIS_VERSION: &str = "7.2.4";
 const ALWAYS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST | flag::ALLOW_BUSY;
 const BASE: Spec = Spec { group: Group::Connection, acl: &["connection"], ..Spec::EMPTY };
 
+const USERNAME: Arg = Arg::new("username", ArgKind::String);
+const PASSWORD: Arg = Arg::new("password", ArgKind::String);
+const MESSAGE: Arg = Arg::new("message", ArgKind::String);
+
 /// The family.
 pub const COMMANDS: &[SessionCommand] = &[
     command(
@@ -24,7 +29,8 @@ pub const COMMANDS: &[SessionCommand] = &[
             flags: ALWAYS | flag::NO_AUTH,
             complexity: "O(N) where N is the number of passwords of the user",
             summary: "Authenticates the connection.",
-            history: &[("6.0.0", "Added ACL style (username and password).")],
+            args: &[USERNAME.since("6.0.0").optional(), PASSWORD],
+            history: &[("6.0.0", "A user may be named in front of the password.")],
             ..BASE
         },
         auth,
@@ -36,6 +42,15 @@ pub const COMMANDS: &[SessionCommand] = &[
             flags: ALWAYS | flag::NO_AUTH,
             since: "6.0.0",
             summary: "Chooses the protocol; may authenticate and name the connection.",
+            args: &[block(
+                "arguments",
+                &[
+                    Arg::new("protover", ArgKind::Integer),
+                    block("auth", &[USERNAME, PASSWORD]).behind("AUTH").optional(),
+                    Arg::new("clientname", ArgKind::String).behind("SETNAME").optional(),
+                ],
+            )
+            .optional()],
             history: &[("6.2.0", "The protocol version may be left out.")],
             ..BASE
         },
@@ -47,6 +62,8 @@ pub const COMMANDS: &[SessionCommand] = &[
             arity: -1,
             flags: flag::FAST,
             summary: "Answers, so that a client knows that the connection lives.",
+            args: &[MESSAGE.optional()],
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
             ..BASE
         },
         ping,
@@ -57,6 +74,7 @@ pub const COMMANDS: &[SessionCommand] = &[
             arity: 2,
             flags: flag::LOADING | flag::STALE | flag::FAST,
             summary: "Answers with its argument.",
+            args: &[MESSAGE],
             ..BASE
         },
         echo,
@@ -67,6 +85,7 @@ pub const COMMANDS: &[SessionCommand] = &[
             arity: 2,
             flags: flag::LOADING | flag::STALE | flag::FAST,
             summary: "Chooses the logical database of the connection.",
+            args: &[Arg::new("index", ArgKind::Integer)],
             ..BASE
         },
         select,

@@ -3,10 +3,12 @@
 //! A new one is a row in its family and a function; a new family is a line in [`COMMANDS`].
 
 mod client;
+mod client_args;
 mod client_kill;
 mod client_list;
 pub mod config;
 mod connection;
+mod himport;
 pub mod persist;
 mod transaction;
 mod wait;
@@ -23,6 +25,7 @@ pub const COMMANDS: &[&[SessionCommand]] = &[
     client::COMMANDS,
     transaction::COMMANDS,
     config::COMMANDS,
+    himport::COMMANDS,
     persist::COMMANDS,
     wait::COMMANDS,
     report::command::COMMANDS,

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use smallvec::SmallVec;
 
+use crate::command::row::key_arg;
 use crate::command::spec::{BeginSearch, Failure, FindKeys, Group, KeySpec, Spec, flag, key_flag};
 use crate::engine::{Begin, Intent};
 use crate::session::call::{Outcome, SessionCall, Wait};
@@ -67,6 +68,7 @@ pub const COMMANDS: &[SessionCommand] = &[
             keys: &[WATCHED],
             complexity: "O(1) for every key",
             summary: "Makes the next transaction depend on keys staying as they are.",
+            args: &[key_arg().multiple()],
             ..BASE
         },
         watch,

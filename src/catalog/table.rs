@@ -28,6 +28,7 @@ const FAMILIES: &[&[Command]] = &[
     hyperloglog::debug::COMMANDS,
     lists::blocking::COMMANDS,
     lists::get::COMMANDS,
+    lists::move_many::COMMANDS,
     lists::moves::COMMANDS,
     lists::places::COMMANDS,
     lists::pop::COMMANDS,
@@ -51,9 +52,12 @@ const FAMILIES: &[&[Command]] = &[
     strings::bitfield::COMMANDS,
     strings::bitmap::COMMANDS,
     strings::bitop::COMMANDS,
+    strings::compare::COMMANDS,
     strings::counter::COMMANDS,
     strings::get::COMMANDS,
+    strings::increx::COMMANDS,
     strings::lcs::COMMANDS,
+    strings::many::COMMANDS,
     strings::range::COMMANDS,
     strings::set::COMMANDS,
     transfer::dump::COMMANDS,
@@ -234,10 +238,15 @@ fn range_of(spec: &KeySpec, begin: i64, args: &Args<'_>) -> Option<(usize, usize
 
 /// The flags of a key whose use depends on the arguments.
 fn flags_of_call(spec: &Spec, key_spec: &KeySpec, args: &Args<'_>) -> u32 {
-    use key_flag::{ACCESS, OW, RO, RW, UPDATE};
+    use key_flag::{ACCESS, DELETE, OW, RM, RO, RW, UPDATE};
+    let compares = |args: &Args<'_>, at| {
+        ["ifeq", "ifne", "ifdeq", "ifdne"].iter().any(|word| args.is(at, word))
+    };
     match spec.name {
         "set" if (3..args.len()).any(|at| args.is(at, "get")) => RW | ACCESS | UPDATE,
+        "set" if (3..args.len()).any(|at| compares(args, at)) => RW | UPDATE,
         "set" => OW | UPDATE,
+        "delex" if !(2..args.len()).any(|at| compares(args, at)) => RM | DELETE,
         "bitfield" if (2..args.len()).all(|at| !args.is(at, "set") && !args.is(at, "incrby")) => {
             RO | ACCESS
         }
@@ -419,13 +428,16 @@ mod tests {
 
     #[test]
     fn flags_that_vary_are_those_of_the_call() {
-        use key_flag::{ACCESS, OW, RO, RW, UPDATE};
+        use key_flag::{ACCESS, DELETE, OW, RM, RO, RW, UPDATE};
         let flags = |args: &[&str]| {
             let spec = &lookup(args[0].as_bytes()).unwrap().spec;
             keys_of(spec, args).unwrap()[0].1
         };
         assert_eq!(flags(&["SET", "k", "get"]), OW | UPDATE);
         assert_eq!(flags(&["SET", "k", "v", "XX", "GET"]), RW | ACCESS | UPDATE);
+        assert_eq!(flags(&["SET", "k", "v", "IFDNE", "x"]), RW | UPDATE);
+        assert_eq!(flags(&["DELEX", "k"]), RM | DELETE);
+        assert_eq!(flags(&["DELEX", "k", "ifeq", "v"]), RW | DELETE);
         assert_eq!(flags(&["BITFIELD", "k", "GET", "u8", "0"]), RO | ACCESS);
         let write = flags(&["BITFIELD", "k", "GET", "u8", "0", "INCRBY", "u8", "0", "1"]);
         assert_eq!(write, RW | ACCESS | UPDATE);

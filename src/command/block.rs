@@ -16,6 +16,9 @@ pub type ServeFrom = fn(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bo
 /// A bound of the frame that [`ServeFrom`] writes.
 pub type ServedBytes = fn(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> u64;
 
+/// Whether a key that is there holds enough for a call.
+pub type IsEnough = fn(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> bool;
+
 /// What a command asks for that found nothing. The call is kept, and [`Block::serve`] runs once one
 /// of the keys holds something, in the order of those who wait.
 #[derive(Clone, Debug)]
@@ -30,6 +33,9 @@ pub struct Block {
     pub minds_absence: bool,
     /// Milliseconds to wait; none is for ever.
     pub timeout_ms: Option<u64>,
+    /// For a call to which not every value of the right type is enough. Those who wait behind it
+    /// are served meanwhile.
+    pub is_enough: Option<IsEnough>,
     /// Answers the call.
     pub serve: ServeFrom,
     /// Bounds its frame.
@@ -45,7 +51,17 @@ impl Block {
         served_bytes: ServedBytes,
     ) -> Block {
         let (other_key, resolved, minds_absence) = (None, Vec::new(), false);
-        Block { keys, other_key, resolved, minds_absence, timeout_ms, serve, served_bytes }
+        let is_enough = None;
+        Block {
+            keys,
+            other_key,
+            resolved,
+            minds_absence,
+            timeout_ms,
+            is_enough,
+            serve,
+            served_bytes,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Expiry arguments: seconds or milliseconds, relative or absolute, to a deadline in Unix
-//! milliseconds; and the option words that SET and GETEX share.
+//! milliseconds; and the option words that SET, MSETEX and GETEX share.
 
 use super::args::Args;
+use super::comparison::Comparison;
 use super::number::integer;
 use super::spec::Failure;
 
@@ -107,7 +108,7 @@ impl<'a> Expiry<'a> {
 
 /// When SET stores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Condition {
+pub enum Condition<'a> {
     /// Always.
     #[default]
     Always,
@@ -115,22 +116,37 @@ pub enum Condition {
     Absent,
     /// XX: only a key that is there.
     Present,
+    /// IFEQ, IFNE, IFDEQ or IFDNE: only over such a string.
+    If(Comparison<'a>),
+}
+
+impl Condition<'_> {
+    /// Whether `self` may be said after `earlier`: a word may repeat itself, not meet another one.
+    fn agrees_with(&self, earlier: &Condition<'_>) -> bool {
+        match (earlier, self) {
+            (Condition::Always, _) => true,
+            (Condition::If(earlier), Condition::If(new)) => new.is_like(earlier),
+            (earlier, new) => earlier == new,
+        }
+    }
 }
 
 /// Which words [`parse_options`] knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OptionForm {
-    /// SET: NX, XX, GET, KEEPTTL and the times.
+    /// SET: NX, XX, the comparisons, GET, KEEPTTL and the times.
     Set,
+    /// MSETEX: NX, XX, KEEPTTL and the times.
+    MSetEx,
     /// GETEX: PERSIST and the times.
     GetEx,
 }
 
-/// The options of SET or GETEX.
+/// The options of SET, MSETEX or GETEX.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StringOptions<'a> {
-    /// NX or XX.
-    pub condition: Condition,
+    /// When it stores.
+    pub condition: Condition<'a>,
     /// GET
     pub get: bool,
     /// The deadline.
@@ -147,24 +163,44 @@ pub fn parse_options<'a>(
     let mut options = StringOptions::default();
     let mut index = from;
     while index < args.len() {
-        let is_set = form == OptionForm::Set;
-        if is_set && args.is(index, "NX") && options.condition != Condition::Present {
-            options.condition = Condition::Absent;
-        } else if is_set && args.is(index, "XX") && options.condition != Condition::Absent {
-            options.condition = Condition::Present;
-        } else if is_set && args.is(index, "GET") {
+        if form == OptionForm::Set && args.is(index, "GET") {
             options.get = true;
+            index += 1;
+        } else if let Some((condition, taken)) = parse_condition(args, index, form) {
+            if !condition.agrees_with(&options.condition) {
+                return Err(Failure::Syntax);
+            }
+            options.condition = condition;
+            index += taken;
         } else {
             let (expiry, taken) = parse_expiry(args, index, form).ok_or(Failure::Syntax)?;
             if !expiry.agrees_with(&options.expiry) {
                 return Err(Failure::Syntax);
             }
             options.expiry = expiry;
-            index += taken - 1;
+            index += taken;
         }
-        index += 1;
     }
     Ok(options)
+}
+
+/// The condition at `index`, and how many arguments it takes.
+fn parse_condition<'a>(
+    args: &Args<'a>,
+    index: usize,
+    form: OptionForm,
+) -> Option<(Condition<'a>, usize)> {
+    if form == OptionForm::GetEx {
+        return None;
+    }
+    if args.is(index, "NX") {
+        return Some((Condition::Absent, 1));
+    }
+    if args.is(index, "XX") {
+        return Some((Condition::Present, 1));
+    }
+    let comparison = Comparison::at(args, index).filter(|_| form == OptionForm::Set)?;
+    Some((Condition::If(comparison), 2))
 }
 
 /// The expiry option at `index`, and how many arguments it takes.
@@ -174,7 +210,9 @@ fn parse_expiry<'a>(
     form: OptionForm,
 ) -> Option<(Expiry<'a>, usize)> {
     match form {
-        OptionForm::Set if args.is(index, "KEEPTTL") => return Some((Expiry::Keep, 1)),
+        OptionForm::Set | OptionForm::MSetEx if args.is(index, "KEEPTTL") => {
+            return Some((Expiry::Keep, 1));
+        }
         OptionForm::GetEx if args.is(index, "PERSIST") => return Some((Expiry::Persist, 1)),
         _ => {}
     }

@@ -35,8 +35,11 @@ pub struct Finite {
 pub enum LongDouble {
     /// A number.
     Finite(Finite),
-    /// `inf` or `infinity`, either sign.
-    Infinite,
+    /// `inf` or `infinity`.
+    Infinite {
+        /// Whether it is below all numbers.
+        negative: bool,
+    },
 }
 
 impl LongDouble {
@@ -52,13 +55,21 @@ impl LongDouble {
             _ => (false, text),
         };
         if body.eq_ignore_ascii_case(b"inf") || body.eq_ignore_ascii_case(b"infinity") {
-            return Some(LongDouble::Infinite);
+            return Some(LongDouble::Infinite { negative });
         }
         let number = match body {
             [b'0', b'x' | b'X', hex @ ..] => Digits::scan(hex, 16)?.round(negative),
             _ => Digits::scan(body, 10)?.round(negative),
         };
         number.map(LongDouble::Finite)
+    }
+
+    /// The number; none for infinities.
+    pub fn finite(self) -> Option<Finite> {
+        match self {
+            LongDouble::Finite(number) => Some(number),
+            LongDouble::Infinite { .. } => None,
+        }
     }
 
     /// The sum; none where it is not a finite number.
@@ -68,11 +79,61 @@ impl LongDouble {
             _ => None,
         }
     }
+
+    /// The difference; none where it is not a finite number.
+    pub fn minus(self, other: Finite) -> Option<Finite> {
+        self.plus(LongDouble::Finite(other.negated()))
+    }
+
+    /// -1, 0 or 1.
+    fn sign(&self) -> i8 {
+        match self {
+            LongDouble::Infinite { negative } if *negative => -1,
+            LongDouble::Infinite { .. } => 1,
+            LongDouble::Finite(number) => number.sign(),
+        }
+    }
+}
+
+impl PartialOrd for LongDouble {
+    fn partial_cmp(&self, other: &LongDouble) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// From the lowest to the highest; there is no NaN.
+impl Ord for LongDouble {
+    fn cmp(&self, other: &LongDouble) -> Ordering {
+        let magnitudes = match (self, other) {
+            (LongDouble::Finite(a), LongDouble::Finite(b)) => a.magnitude_cmp(b),
+            (LongDouble::Finite(_), LongDouble::Infinite { .. }) => Ordering::Less,
+            (LongDouble::Infinite { .. }, LongDouble::Finite(_)) => Ordering::Greater,
+            (LongDouble::Infinite { .. }, LongDouble::Infinite { .. }) => Ordering::Equal,
+        };
+        let of_one_sign = if self.sign() < 0 { magnitudes.reverse() } else { magnitudes };
+        self.sign().cmp(&other.sign()).then(of_one_sign)
+    }
 }
 
 impl Finite {
     /// Zero.
     pub const ZERO: Finite = Finite { negative: false, mantissa: 0, exponent: 0 };
+    /// The largest number (`LDBL_MAX`).
+    pub const MAX: Finite =
+        Finite { negative: false, mantissa: u64::MAX, exponent: EXPONENT_MAX - 64 };
+
+    /// The number with the other sign.
+    pub const fn negated(self) -> Finite {
+        Finite { negative: !self.negative && self.mantissa != 0, ..self }
+    }
+
+    fn sign(&self) -> i8 {
+        match (self.mantissa, self.negative) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        }
+    }
 
     /// The number of 128 bits `magnitude * 2^exponent`, of which the lowest bit may stand for a
     /// nonzero rest below it, rounded to nearest even; none when it overflows.
@@ -374,7 +435,8 @@ mod tests {
     fn text(of: &str) -> Option<String> {
         match LongDouble::parse(of.as_bytes())? {
             LongDouble::Finite(number) => Some(number.to_text()),
-            LongDouble::Infinite => Some("inf".to_string()),
+            LongDouble::Infinite { negative: false } => Some("inf".to_string()),
+            LongDouble::Infinite { negative: true } => Some("-inf".to_string()),
         }
     }
 
@@ -404,7 +466,7 @@ mod tests {
             ("12345678901234567890123", "12345678901234567889920"),
             ("-0.0000001", "-0.0000001"),
             ("INFinity", "inf"),
-            ("-inf", "inf"),
+            ("-inf", "-inf"),
             (
                 "1e100",
                 "9999999999999999999669353532207342619498699019828496079271391541752018669482\
@@ -471,6 +533,29 @@ mod tests {
         }
         assert_eq!(sum("1e4932", "1e4932"), None);
         assert_eq!(sum("inf", "1"), None);
+    }
+
+    #[test]
+    fn numbers_are_ordered_and_turned_around() {
+        let order = ["-inf", "-1e4932", "-2", "-1.5", "-1e-4940", "0", "0x1p-16445", "1", "1.5"];
+        let order = order.into_iter().chain(["1e18", "1.18973149535723176502e4932", "inf"]);
+        let order: Vec<_> = order.map(|of| LongDouble::parse(of.as_bytes()).unwrap()).collect();
+        for (a, left) in order.iter().enumerate() {
+            for (b, right) in order.iter().enumerate() {
+                assert_eq!(left.cmp(right), a.cmp(&b), "{left:?} {right:?}");
+            }
+        }
+        assert_eq!(order[10], LongDouble::Finite(Finite::MAX));
+        assert_eq!(LongDouble::parse(b"-0"), LongDouble::parse(b"0"));
+        let number = |of: &str| LongDouble::parse(of.as_bytes()).and_then(LongDouble::finite);
+        let difference = |a, b| {
+            let difference = LongDouble::Finite(number(a)?).minus(number(b)?);
+            difference.map(Finite::to_text)
+        };
+        assert_eq!(difference("42.5", "10").as_deref(), Some("32.5"));
+        assert_eq!(difference("0", "0").as_deref(), Some("0"));
+        assert_eq!(difference("-1e4932", "1e4932"), None);
+        assert_eq!(Finite::ZERO.negated(), Finite::ZERO);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 pub mod args;
 pub mod block;
 pub mod collection;
+pub mod comparison;
 pub mod double;
 pub mod encodings;
 pub mod expire_time;

@@ -77,6 +77,11 @@ impl Arg {
         Arg { multiple: true, ..self }
     }
 
+    /// The same with a text for it in a syntax.
+    pub const fn shown_as(self, display: &'static str) -> Arg {
+        Arg { display, ..self }
+    }
+
     /// The same with the version that brought it.
     pub const fn since(self, since: &'static str) -> Arg {
         Arg { since, ..self }

@@ -205,6 +205,8 @@ pub struct Arg {
     pub name: &'static str,
     /// Type.
     pub kind: ArgKind,
+    /// What a syntax shows in its place, or "" for the name.
+    pub display: &'static str,
     /// The token in front of it, or "".
     pub token: &'static str,
     /// Whether it may be left out.
@@ -227,6 +229,7 @@ impl Arg {
         Arg {
             name,
             kind,
+            display: "",
             token: "",
             optional: false,
             multiple: false,

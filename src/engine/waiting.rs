@@ -25,6 +25,9 @@ pub trait Serve: Send {
     /// Whether it is to be served, too, when a key has gone: then it has no use for waiting.
     fn minds_absence(&self) -> bool;
 
+    /// Whether a live key may hold enough to serve from.
+    fn is_ready(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> bool;
+
     /// Bytes that serving from `key` may add to the frame.
     fn frame_bytes(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> u64;
 
@@ -228,6 +231,9 @@ impl Unit<'_> {
         let Some(serve) = slot.as_mut() else {
             return Attempt::Gone;
         };
+        if !serve.is_ready(self, key) {
+            return Attempt::Nothing;
+        }
         let other_is_here = serve.other_key().is_none_or(|(db, bytes)| {
             let other = self.key(db, bytes);
             self.holds(&other)

@@ -39,8 +39,10 @@ const STORE_KEY: KeySpec = KeySpec {
     ..PATTERN_KEYS
 };
 
-const BY: Arg =
-    Arg { key_spec: Some(1), ..Arg::new("by-pattern", ArgKind::Pattern).behind("BY").optional() };
+const BY: Arg = Arg {
+    key_spec: Some(1),
+    ..Arg::new("by-pattern", ArgKind::Pattern).shown_as("pattern").behind("BY").optional()
+};
 const LIMIT: Arg =
     block("limit", &[Arg::new("offset", ArgKind::Integer), Arg::new("count", ArgKind::Integer)])
         .behind("LIMIT")
@@ -48,7 +50,11 @@ const LIMIT: Arg =
 const GET: Arg = Arg {
     key_spec: Some(1),
     multiple_token: true,
-    ..Arg::new("get-pattern", ArgKind::Pattern).behind("GET").optional().multiple()
+    ..Arg::new("get-pattern", ArgKind::Pattern)
+        .shown_as("pattern")
+        .behind("GET")
+        .optional()
+        .multiple()
 };
 const ORDER: Arg = one_of("order", &[word("asc", "ASC"), word("desc", "DESC")]).optional();
 const ALPHA: Arg = word("sorting", "ALPHA").optional();

@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("cursor", ArgKind::Integer),
                 Arg::new("pattern", ArgKind::Pattern).behind("MATCH").optional(),
                 Arg::new("count", ArgKind::Integer).behind("COUNT").optional(),
-                word("novalues", "NOVALUES").optional().since("7.4.0"),
+                word("novalues", "NOVALUES").optional(),
             ],
             tips: &["nondeterministic_output"],
             history: &[("7.4.0", "Takes `NOVALUES`.")],

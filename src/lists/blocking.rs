@@ -13,11 +13,7 @@ use super::ends::{End, move_element, pop};
 use super::pop::{PopFirst, reply_popped};
 
 /// What the rows of this file have in common.
-const ROW: Spec = Spec {
-    flags: flag::WRITE | flag::NOSCRIPT | flag::BLOCKING,
-    group: Group::List,
-    ..Spec::EMPTY
-};
+const ROW: Spec = Spec { flags: flag::WRITE | flag::BLOCKING, group: Group::List, ..Spec::EMPTY };
 
 /// What BLPOP and BRPOP have in common.
 const POP: Spec = Spec {

@@ -65,6 +65,29 @@ impl Popped {
         list_item::encode(element, &mut self.encoded);
         self.count += 1;
     }
+
+    /// The elements as they stand after a move from an end to an end.
+    fn into_moved_order(self, (from, to): (End, End), portion: Portion) -> Popped {
+        let in_source_order = portion.keeps_order || from != to;
+        if self.count > 1 && from.is_front() != in_source_order { self.reversed() } else { self }
+    }
+
+    fn reversed(&self) -> Popped {
+        let mut reversed = Popped::default();
+        let elements: Vec<&[u8]> = self.iter().collect();
+        elements.into_iter().rev().for_each(|element| reversed.push(element));
+        reversed
+    }
+
+    /// The elements in the order in which they are pushed to an end, to stand there as they are.
+    fn in_order_of_pushes(&self, end: End) -> NewElements {
+        let mut new = NewElements::default();
+        match end {
+            End::Head if self.count > 1 => self.reversed().iter().for_each(|e| new.push(e)),
+            _ => self.iter().for_each(|element| new.push(element)),
+        }
+        new
+    }
 }
 
 /// The list and the encoding of a live key, or of none.
@@ -127,6 +150,15 @@ pub fn pop(
     Ok(Some(popped))
 }
 
+/// How many elements are moved, and how they stand afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    /// How many, at most.
+    pub count: u64,
+    /// Whether they keep their order, and are not turned around by going from end to same end.
+    pub keeps_order: bool,
+}
+
 /// Moves an element from an end of a list to an end of another, or of the same; the element, or
 /// none where there is no source.
 pub fn move_element(
@@ -135,50 +167,70 @@ pub fn move_element(
     from: (&Key<'_>, End),
     to: (&Key<'_>, End),
 ) -> Result<Option<Popped>, Failure> {
+    move_elements(unit, encodings, from, to, Portion { count: 1, keeps_order: true })
+}
+
+/// Moves elements from an end of a list to an end of another, or of the same; the elements as they
+/// stand there, or none where there is no source.
+pub fn move_elements(
+    unit: &mut Unit<'_>,
+    encodings: &Encodings,
+    from: (&Key<'_>, End),
+    to: (&Key<'_>, End),
+    portion: Portion,
+) -> Result<Option<Popped>, Failure> {
     if let (None, _) = known(unit.get_to_change(from.0).as_ref())? {
         return Ok(None);
     }
     if (from.0.db, from.0.bytes) == (to.0.db, to.0.bytes) {
-        return rotate(unit, encodings, from, to.1);
+        return rotate(unit, encodings, from, to.1, portion);
     }
     known(unit.get_to_change(to.0).as_ref())?;
-    let Some(popped) = pop(unit, encodings, from, 1)? else {
+    let Some(popped) = pop(unit, encodings, from, portion.count)? else {
         return Ok(None);
     };
+    let moved = popped.into_moved_order((from.1, to.1), portion);
     let (list, encoding) = known(unit.get_to_change(to.0).as_ref())?;
-    let encoding = grown(encodings, list, encoding, (1, moved_bytes(&popped)));
-    let elements = &popped.encoded;
-    unit.edit(to.0, shape(encoding), Edit::Push { front: to.1.is_front(), elements });
-    Ok(Some(popped))
+    let encoding = grown(encodings, list, encoding, (moved.len() as u64, moved_bytes(&moved)));
+    unit.edit(to.0, shape(encoding), moved.in_order_of_pushes(to.1).edit(to.1.is_front()));
+    Ok(Some(moved))
 }
 
-/// Moves an element of a list, which there is, to an end of it. The key lives on even when it is
-/// the only element.
+/// Moves elements of a list, which there is, to an end of it. The key lives on even when all of
+/// them are moved.
 fn rotate(
     unit: &mut Unit<'_>,
     encodings: &Encodings,
     (key, from): (&Key<'_>, End),
     to: End,
+    portion: Portion,
 ) -> Result<Option<Popped>, Failure> {
     let Some(view) = unit.get_to_change(key) else {
         return Ok(None);
     };
     let (list, encoding) = (list_of(&view)?, encoding_of(view.value));
     let len = list.len();
-    let (mut popped, taken) = (Popped::default(), if from.is_front() { 0 } else { len - 1 });
-    list.get(taken).into_iter().for_each(|element| popped.push(element));
+    let count = portion.count.min(len);
+    let mut popped = Popped::default();
+    let first = if from.is_front() { 0 } else { len - 1 };
+    let taken = list.iter_from(first, !from.is_front()).take(count as usize);
+    taken.for_each(|element| popped.push(element));
+    let moved = popped.into_moved_order((from, to), portion);
+    let left = (len - count) as usize;
     let rest = || {
-        let first = if from.is_front() { 1 } else { 0 };
-        list.iter_from(first, false).take(len as usize - 1)
+        let first = if from.is_front() && left > 0 { count } else { 0 };
+        list.iter_from(first, false).take(left)
     };
-    let encoding = grown_from(encodings, encoding, (len - 1, rest()), (1, moved_bytes(&popped)));
-    let all = rest().chain(popped.iter());
+    let grown = (count, moved_bytes(&moved));
+    let encoding = grown_from(encodings, encoding, (len - count, rest()), grown);
+    let all = rest().chain(moved.iter());
     let encoding = shrunk(encodings, encoding, (len, all));
-    let elements = &popped.encoded;
-    unit.edit(key, shape(encoding), Edit::Push { front: to.is_front(), elements });
-    let index = taken + u64::from(to.is_front());
-    unit.edit(key, shape(encoding), Edit::Cut { index, count: 1 });
-    Ok(Some(popped))
+    let pushed = moved.in_order_of_pushes(to);
+    unit.edit(key, shape(encoding), pushed.edit(to.is_front()));
+    let index = if from.is_front() { 0 } else { len - count };
+    let index = index + if to.is_front() { count } else { 0 };
+    unit.edit(key, shape(encoding), Edit::Cut { index, count });
+    Ok(Some(moved))
 }
 
 /// Bytes of a moved element as Redis counts them before it pushes it: a number has none.

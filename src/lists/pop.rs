@@ -113,7 +113,8 @@ impl PopFirst {
     }
 }
 
-fn positive(text: &[u8]) -> Option<u64> {
+/// A number above 0.
+pub(super) fn positive(text: &[u8]) -> Option<u64> {
     parse_integer(text).and_then(|number| u64::try_from(number).ok()).filter(|&number| number > 0)
 }
 

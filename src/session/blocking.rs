@@ -93,6 +93,10 @@ impl Serve for KeptCall {
         self.block.minds_absence
     }
 
+    fn is_ready(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> bool {
+        self.block.is_enough.is_none_or(|is_enough| is_enough(&self.args.get(), unit, key))
+    }
+
     fn frame_bytes(&self, unit: &mut Unit<'_>, key: &Key<'_>) -> u64 {
         (self.block.served_bytes)(&self.args.get(), unit, key)
     }

@@ -11,6 +11,7 @@ use crate::engine::unit::{Key, ValueSize};
 use crate::resp::parse::parse_integer;
 
 use super::dispatch::Dispatcher;
+use super::state::Session;
 use super::table::{Row, Runner};
 
 /// Which database each number means while the queued commands run, in the numbers of before.
@@ -67,22 +68,27 @@ pub struct ExecKeys<'k> {
 }
 
 impl<'k> ExecKeys<'k> {
-    /// Adds what the queued commands touch that a client in database `db` runs.
+    /// Adds what the queued commands of a client touch.
     pub fn collect(
         &mut self,
         dispatcher: &Dispatcher<'_>,
         queued: impl Iterator<Item = (&'static Row, Args<'k>, usize)>,
-        db: u32,
+        session: &Session,
     ) {
         let databases = dispatcher.settings.databases;
-        let mut numbers = Numbers { selected: db, swapped: Vec::new() };
+        let mut numbers = Numbers { selected: session.db, swapped: Vec::new() };
+        let mut fieldsets = session.fieldsets.clone();
         for (index, (row, args, bytes)) in queued.enumerate() {
             let first = self.keys.len();
             dispatcher.collect_keys(row, &args, numbers.selected, &mut self.keys);
             for key in &mut self.keys[first..] {
                 key.db = numbers.before(key.db);
             }
-            let frame_bytes = dispatcher.frame_bytes(row, &args, bytes);
+            let mut frame_bytes = dispatcher.frame_bytes(row, &args, bytes);
+            if matches!(row.runner, Runner::Session(_)) {
+                let bytes_max = dispatcher.settings.query_bytes_max;
+                frame_bytes += fieldsets.follow(&row.name, &args, bytes_max) as u64;
+            }
             self.frame_bytes += frame_bytes;
             if row.has(flag::WRITE) {
                 self.steps.push(Step { row, index, keys: first..self.keys.len(), frame_bytes });

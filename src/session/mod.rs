@@ -10,6 +10,7 @@ pub mod call;
 pub mod clients;
 pub mod dispatch;
 pub mod exec_keys;
+pub mod fieldsets;
 pub mod latency;
 pub mod pause;
 pub mod services;

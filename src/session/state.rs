@@ -10,6 +10,7 @@ use crate::resp::write::Protocol;
 use crate::types::Durability;
 
 use super::clients::Client;
+use super::fieldsets::Fieldsets;
 use super::transaction::Transaction;
 
 /// What CLIENT REPLY asked for.
@@ -83,6 +84,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// WATCH.
     pub watches: Watches,
+    /// HIMPORT.
+    pub fieldsets: Fieldsets,
     /// A cold key of the command under way could not be read; the text of its error.
     pub fetch_failure: Option<String>,
     authenticated: bool,
@@ -100,6 +103,7 @@ impl Session {
             durability: None,
             transaction: None,
             watches: Watches::default(),
+            fieldsets: Fieldsets::default(),
             fetch_failure: None,
             authenticated,
             reply_mode: ReplyMode::On,
@@ -182,6 +186,7 @@ impl Session {
         self.select(0);
         self.set_protocol(Protocol::Resp2);
         self.durability = None;
+        self.fieldsets.discard_all();
         self.client.reset();
         self.reply_mode = ReplyMode::On;
         self.set_authenticated(authenticated);

@@ -98,7 +98,7 @@ impl Transaction {
     }
 
     fn has_data_commands(&self) -> bool {
-        self.rows().any(|row| matches!(row.runner, Runner::Data(_)))
+        self.rows().any(|row| matches!(row.runner, Runner::Data(_)) || row.has(flag::WRITE))
     }
 
     fn intent(&self, now_ms: u64, frame_bytes: u64) -> Intent {
@@ -192,7 +192,7 @@ impl<'d> Dispatcher<'d> {
         }
         let queued = transaction.queued.iter();
         let calls = queued.map(|queued| (queued.row, queued.args.get(), queued.args.bytes.len()));
-        touched.collect(self, calls, session.db);
+        touched.collect(self, calls, session);
         let intent = transaction.intent(self.now_ms, touched.frame_bytes);
         let all = transaction.needs_all_keys();
         Some(match (touched.copies(), all) {

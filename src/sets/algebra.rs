@@ -1,10 +1,11 @@
-//! Commands on several sets: SINTER, SUNION, SDIFF, their STORE forms, SINTERCARD.
+//! Commands on several sets: SINTER, SUNION, SDIFF, their STORE and their CARD forms.
 
 use smallvec::SmallVec;
 
+use crate::command::args::Args;
 use crate::command::collection::NewItems;
 use crate::command::number::parse_integer;
-use crate::command::row::{counted_keys, first_key, key_arg, keys_at, named_key};
+use crate::command::row::{counted_keys, first_key, key_arg, keys_at, named_key, word};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::engine::unit::Key;
@@ -12,7 +13,7 @@ use crate::format::record::DeleteReason;
 use crate::types::ValueKind;
 use crate::value::item::Item;
 
-use super::combine::{Operation, combine, shared_count};
+use super::combine::{Operation, combine, difference_count, shared_count, union_count};
 use super::value::{SetRef, read_sets};
 
 /// Commands that tell the result.
@@ -37,6 +38,19 @@ const ROW_OF_STORE: Spec = Spec {
     ..ROW
 };
 
+/// Commands that count its members.
+const ROW_OF_CARD: Spec = Spec {
+    arity: -3,
+    flags: flag::READONLY | flag::MOVABLE_KEYS,
+    keys: &[counted_keys(1, RO | ACCESS)],
+    since: "8.10.0",
+    args: &[NUMBER_OF_KEYS, key_arg().multiple(), LIMIT],
+    tips: &[],
+    ..ROW
+};
+
+const NUMBER_OF_KEYS: Arg = Arg::new("numkeys", ArgKind::Integer);
+const LIMIT: Arg = Arg::new("limit", ArgKind::Integer).behind("LIMIT").optional();
 const INTERSECTION_COST: &str = "O(N*M) for N members of the smallest of M sets.";
 
 /// The rows of this file.
@@ -53,21 +67,12 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "sintercard",
-            arity: -3,
-            flags: flag::READONLY | flag::MOVABLE_KEYS,
-            keys: &[counted_keys(1, RO | ACCESS)],
             since: "7.0.0",
             complexity: INTERSECTION_COST,
             summary: "Counts the members that several sets share.",
-            args: &[
-                Arg::new("numkeys", ArgKind::Integer),
-                key_arg().multiple(),
-                Arg::new("limit", ArgKind::Integer).behind("LIMIT").optional(),
-            ],
-            tips: &[],
-            ..ROW
+            ..ROW_OF_CARD
         },
-        run: sintercard,
+        run: |call| card(call, Operation::Intersection),
     },
     Command {
         spec: Spec {
@@ -107,6 +112,28 @@ pub const COMMANDS: &[Command] = &[
         },
         run: |call| store(call, Operation::Difference),
     },
+    Command {
+        spec: Spec {
+            name: "sunioncard",
+            summary: "Counts the members of any of several sets.",
+            args: &[
+                NUMBER_OF_KEYS,
+                key_arg().multiple(),
+                word("approx", "APPROX").optional(),
+                LIMIT,
+            ],
+            ..ROW_OF_CARD
+        },
+        run: |call| card(call, Operation::Union),
+    },
+    Command {
+        spec: Spec {
+            name: "sdiffcard",
+            summary: "Counts the members of a set that are in no other.",
+            ..ROW_OF_CARD
+        },
+        run: |call| card(call, Operation::Difference),
+    },
 ];
 
 /// The keys of a call from one argument up to another.
@@ -140,7 +167,7 @@ fn store(call: &mut Call<'_, '_, '_>, operation: Operation) -> Result<(), Failur
     Ok(())
 }
 
-fn sintercard(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
+fn card(call: &mut Call<'_, '_, '_>, operation: Operation) -> Result<(), Failure> {
     let args = call.args;
     let count = parse_integer(args.get(1)).and_then(|count| usize::try_from(count).ok());
     let count = count.filter(|count| *count > 0);
@@ -148,9 +175,30 @@ fn sintercard(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     if count > args.len() - 2 {
         return Err(Failure::text("ERR Number of keys can't be greater than number of args"));
     }
+    let limit = parse_limit(args, 2 + count, operation)?;
+    let keys = keys_of(call, 2..2 + count);
+    let sets = read_sets(call.unit, &keys)?;
+    let count = match operation {
+        Operation::Intersection => {
+            let sets: Option<Vec<SetRef<'_>>> = sets.into_iter().collect();
+            sets.map_or(0, |sets| shared_count(sets, limit))
+        }
+        Operation::Union => union_count(&sets, limit),
+        Operation::Difference => difference_count(&sets, limit),
+    };
+    call.reply.integer(count as i64);
+    Ok(())
+}
+
+/// The limit that the options from `index` on state, which 0 lifts. A union may be counted
+/// approximately (APPROX); the exact count is near enough.
+fn parse_limit(args: &Args<'_>, mut index: usize, operation: Operation) -> Result<u64, Failure> {
     let mut limit = 0;
-    let mut index = 2 + count;
     while index < args.len() {
+        if operation == Operation::Union && args.is(index, "APPROX") {
+            index += 1;
+            continue;
+        }
         if !args.is(index, "LIMIT") || index + 1 == args.len() {
             return Err(Failure::Syntax);
         }
@@ -158,11 +206,7 @@ fn sintercard(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         limit = number.ok_or(Failure::text("ERR LIMIT can't be negative"))?;
         index += 2;
     }
-    let keys = keys_of(call, 2..2 + count);
-    let sets: Option<Vec<SetRef<'_>>> = read_sets(call.unit, &keys)?.into_iter().collect();
-    let limit = if limit == 0 { u64::MAX } else { limit };
-    call.reply.integer(sets.map_or(0, |sets| shared_count(sets, limit)) as i64);
-    Ok(())
+    Ok(if limit == 0 { u64::MAX } else { limit })
 }
 
 #[cfg(test)]
@@ -213,6 +257,17 @@ mod tests {
         assert_eq!(run(&mut unit, &["SINTERCARD", "2", "a", "b", "LIMIT", "1"]), ":1");
         assert_eq!(run(&mut unit, &["SINTERCARD", "2", "a", "b", "limit", "0"]), ":2");
         assert_eq!(run(&mut unit, &["SINTERCARD", "2", "a", "no"]), ":0");
+        let count =
+            |unit: &mut Unit<'_>, args: &str| run(unit, &args.split(' ').collect::<Vec<_>>());
+        assert_eq!(count(&mut unit, "SUNIONCARD 3 a no b"), ":5");
+        assert_eq!(count(&mut unit, "SUNIONCARD 2 a b LIMIT 3"), ":3");
+        assert_eq!(count(&mut unit, "SUNIONCARD 2 a b approx LIMIT 0 APPROX"), ":5");
+        assert_eq!(count(&mut unit, "SUNIONCARD 1 no"), ":0");
+        assert_eq!(count(&mut unit, "SDIFFCARD 3 a no b"), ":2");
+        assert_eq!(count(&mut unit, "SDIFFCARD 2 a b LIMIT 1"), ":1");
+        assert_eq!(count(&mut unit, "SDIFFCARD 2 a a"), ":0");
+        assert_eq!(count(&mut unit, "SDIFFCARD 2 no a"), ":0");
+        assert_eq!(count(&mut unit, "SDIFFCARD 1 a"), ":4");
     }
 
     #[test]
@@ -246,21 +301,25 @@ mod tests {
     }
 
     #[test]
-    fn options_of_sintercard_are_checked_before_the_keys() {
+    fn options_of_counts_are_checked_before_the_keys() {
         let mut unit = unit();
         run(&mut unit, &["SET", "t", "a"]);
-        for count in ["0", "-1", "x", "01"] {
-            let reply = run(&mut unit, &["SINTERCARD", count, "t"]);
-            assert_eq!(reply, "-ERR numkeys should be greater than 0");
+        for command in ["SINTERCARD", "SUNIONCARD", "SDIFFCARD"] {
+            for count in ["0", "-1", "x", "01"] {
+                let reply = run(&mut unit, &[command, count, "t"]);
+                assert_eq!(reply, "-ERR numkeys should be greater than 0");
+            }
+            let reply = run(&mut unit, &[command, "2", "t"]);
+            assert_eq!(reply, "-ERR Number of keys can't be greater than number of args");
+            for limit in ["-1", "x"] {
+                let reply = run(&mut unit, &[command, "1", "t", "LIMIT", limit]);
+                assert_eq!(reply, "-ERR LIMIT can't be negative");
+            }
+            assert_eq!(run(&mut unit, &[command, "1", "t", "LIMIT"]), "-ERR syntax error");
+            assert_eq!(run(&mut unit, &[command, "1", "t", "x"]), "-ERR syntax error");
+            assert!(run(&mut unit, &[command, "2", "no", "t"]).starts_with("-WRONGTYPE"));
         }
-        let reply = run(&mut unit, &["SINTERCARD", "2", "t"]);
-        assert_eq!(reply, "-ERR Number of keys can't be greater than number of args");
-        for limit in ["-1", "x"] {
-            let reply = run(&mut unit, &["SINTERCARD", "1", "t", "LIMIT", limit]);
-            assert_eq!(reply, "-ERR LIMIT can't be negative");
-        }
-        assert_eq!(run(&mut unit, &["SINTERCARD", "1", "t", "LIMIT"]), "-ERR syntax error");
-        assert_eq!(run(&mut unit, &["SINTERCARD", "1", "t", "x"]), "-ERR syntax error");
+        assert_eq!(run(&mut unit, &["SDIFFCARD", "1", "t", "APPROX"]), "-ERR syntax error");
     }
 
     /// What a valkey-server 8.1 answers.
@@ -323,6 +382,10 @@ mod tests {
                 let mut args = vec![command];
                 args.extend(names.iter().map(String::as_str));
                 prop_assert_eq!(sorted(&mut unit, &args), model.clone());
+                let (card, number) = (format!("{command}CARD"), names.len().to_string());
+                let mut args = vec![card.as_str(), &number];
+                args.extend(names.iter().map(String::as_str));
+                prop_assert_eq!(run(&mut unit, &args), format!(":{}", model.len()));
                 let store = format!("{command}STORE");
                 let mut args = vec![store.as_str(), "d"];
                 args.extend(names.iter().map(String::as_str));

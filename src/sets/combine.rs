@@ -51,6 +51,21 @@ pub fn shared_count(mut sets: Vec<SetRef<'_>>, limit: u64) -> u64 {
     shared(&mut sets).take(limit).count() as u64
 }
 
+/// How many members there are in any of several sets, up to a limit.
+pub fn union_count(sets: &[Option<SetRef<'_>>], limit: u64) -> u64 {
+    let mut seen = HashSet::new();
+    let new = sets.iter().flatten().flat_map(SetRef::iter).filter(|member| seen.insert(*member));
+    new.take(usize::try_from(limit).unwrap_or(usize::MAX)).count() as u64
+}
+
+/// How many members of the first set are in none of the others, up to a limit.
+pub fn difference_count(sets: &[Option<SetRef<'_>>], limit: u64) -> u64 {
+    let Some((Some(first), others)) = sets.split_first() else { return 0 };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let in_none = |member: &&[u8]| !others.iter().flatten().any(|other| other.has(member));
+    first.iter().filter(in_none).take(limit).count() as u64
+}
+
 /// What is in all sets, the smallest of which is put in front.
 fn shared<'s, 'u>(sets: &'s mut [SetRef<'u>]) -> impl Iterator<Item = &'u [u8]> + use<'s, 'u> {
     sets.sort_by_key(SetRef::card);

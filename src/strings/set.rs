@@ -1,19 +1,17 @@
-//! Storing whole strings: SET and its older relatives.
+//! Storing a whole string: SET and its older relatives.
 
 use crate::command::expire_time::{
     Condition, Expiry, OptionForm, StringOptions, TimeUnit, deadline_ms, parse_options,
 };
-use crate::command::row::{block, first_key, key_arg, keys_at, one_of, word};
+use crate::command::row::{first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, INSERT, OW, RW, UPDATE, VARIABLE_FLAGS};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use crate::engine::unit::Key;
+use crate::engine::unit::{Key, View};
 use crate::format::record::DeleteReason;
 
 use super::value::{new_string, reply_string, string_of};
 
 const VALUE: Arg = Arg::new("value", ArgKind::String);
-const DATA: Arg = block("data", &[key_arg(), VALUE]).multiple();
-const PER_KEY: &str = "O(N), N being the number of keys.";
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[
@@ -29,9 +27,19 @@ pub const COMMANDS: &[Command] = &[
             args: &[
                 key_arg(),
                 VALUE,
-                one_of("condition", &[word("nx", "NX"), word("xx", "XX")])
-                    .since("2.6.12")
-                    .optional(),
+                one_of(
+                    "condition",
+                    &[
+                        word("nx", "NX"),
+                        word("xx", "XX"),
+                        Arg::new("ifeq-value", ArgKind::String).behind("IFEQ").since("8.4.0"),
+                        Arg::new("ifne-value", ArgKind::String).behind("IFNE").since("8.4.0"),
+                        Arg::new("ifdeq-digest", ArgKind::Integer).behind("IFDEQ").since("8.4.0"),
+                        Arg::new("ifdne-digest", ArgKind::Integer).behind("IFDNE").since("8.4.0"),
+                    ],
+                )
+                .since("2.6.12")
+                .optional(),
                 word("get", "GET").since("6.2.0").optional(),
                 one_of(
                     "expiration",
@@ -54,6 +62,7 @@ pub const COMMANDS: &[Command] = &[
                 ("6.0.0", "The option `KEEPTTL`."),
                 ("6.2.0", "The options `GET`, `EXAT` and `PXAT`."),
                 ("7.0.0", "`NX` and `GET` may stand together."),
+                ("8.4.0", "The options `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE`."),
             ],
             ..Spec::EMPTY
         },
@@ -117,37 +126,6 @@ pub const COMMANDS: &[Command] = &[
         },
         run: getset,
     },
-    Command {
-        spec: Spec {
-            name: "mset",
-            arity: -3,
-            flags: flag::WRITE | flag::DENYOOM,
-            keys: &[keys_at(1, -1, 2, OW | UPDATE)],
-            group: Group::String,
-            since: "1.0.1",
-            complexity: PER_KEY,
-            summary: "Stores several strings in one step.",
-            args: &[DATA],
-            tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
-            ..Spec::EMPTY
-        },
-        run: mset,
-    },
-    Command {
-        spec: Spec {
-            name: "msetnx",
-            arity: -3,
-            flags: flag::WRITE | flag::DENYOOM,
-            keys: &[keys_at(1, -1, 2, OW | INSERT)],
-            group: Group::String,
-            since: "1.0.1",
-            complexity: PER_KEY,
-            summary: "Stores several strings in one step, or none when any of the keys is there.",
-            args: &[DATA],
-            ..Spec::EMPTY
-        },
-        run: msetnx,
-    },
 ];
 
 fn set(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
@@ -167,28 +145,21 @@ fn set_with_options(
 ) -> Result<(), Failure> {
     let stated_ms = options.expiry.resolve(call.unit.now_ms(), "set")?;
     let key = call.unit.key(call.db, call.args.get(1));
-    let mut found = false;
     let mut old_deadline_ms = None;
+    let mut stores = true;
     if options.condition != Condition::Always || options.get || options.expiry == Expiry::Keep {
         let view = match options.get {
             true => call.unit.get(&key),
             false => call.unit.get_to_change(&key),
         };
-        if let Some(view) = view {
-            found = true;
-            old_deadline_ms = view.expire_at_ms;
-            if options.get {
-                reply_string(call.reply, string_of(&view)?);
-            }
-        } else if options.get {
-            call.reply.null();
+        stores = may_store(options.condition, view.as_ref())?;
+        old_deadline_ms = view.and_then(|view| view.expire_at_ms);
+        match view {
+            Some(view) if options.get => reply_string(call.reply, string_of(&view)?),
+            None if options.get => call.reply.null(),
+            _ => {}
         }
     }
-    let stores = match options.condition {
-        Condition::Always => true,
-        Condition::Absent => !found,
-        Condition::Present => found,
-    };
     if !stores {
         if !options.get {
             call.reply.null();
@@ -206,8 +177,24 @@ fn set_with_options(
     Ok(())
 }
 
+/// Whether a condition lets a key be overwritten that holds this, or nothing.
+fn may_store(condition: Condition<'_>, view: Option<&View<'_>>) -> Result<bool, Failure> {
+    match (condition, view) {
+        (Condition::Always, _) => Ok(true),
+        (Condition::Absent, view) => Ok(view.is_none()),
+        (Condition::Present, view) => Ok(view.is_some()),
+        (Condition::If(comparison), None) => Ok(comparison.holds_for_none()),
+        (Condition::If(comparison), Some(view)) => comparison.holds(string_of(view)?),
+    }
+}
+
 /// Stores argument `index`; a deadline that has passed deletes the key instead.
-fn store(call: &mut Call<'_, '_, '_>, key: &Key<'_>, index: usize, deadline_ms: Option<u64>) {
+pub(super) fn store(
+    call: &mut Call<'_, '_, '_>,
+    key: &Key<'_>,
+    index: usize,
+    deadline_ms: Option<u64>,
+) {
     if deadline_ms.is_some_and(|at| at <= call.unit.now_ms()) {
         call.unit.delete(key, DeleteReason::Command);
     } else {
@@ -248,41 +235,6 @@ fn setnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 fn getset(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let options = StringOptions { get: true, ..StringOptions::default() };
     set_with_options(call, options)
-}
-
-fn mset(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    check_pairs(call, "ERR wrong number of arguments for 'mset' command")?;
-    put_pairs(call);
-    call.reply.ok();
-    Ok(())
-}
-
-fn msetnx(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    check_pairs(call, "ERR wrong number of arguments for 'msetnx' command")?;
-    for bytes in call.args.iter_from(1).step_by(2) {
-        let key = call.unit.key(call.db, bytes);
-        if call.unit.get_to_change(&key).is_some() {
-            call.reply.integer(0);
-            return Ok(());
-        }
-    }
-    put_pairs(call);
-    call.reply.integer(1);
-    Ok(())
-}
-
-fn check_pairs(call: &Call<'_, '_, '_>, error: &'static str) -> Result<(), Failure> {
-    match call.args.len() % 2 {
-        1 => Ok(()),
-        _ => Err(Failure::text(error)),
-    }
-}
-
-fn put_pairs(call: &mut Call<'_, '_, '_>) {
-    for index in (1..call.args.len()).step_by(2) {
-        let key = call.unit.key(call.db, call.args.get(index));
-        call.unit.put(&key, new_string(call.args, index + 1), None);
-    }
 }
 
 #[cfg(test)]
@@ -380,17 +332,49 @@ mod tests {
     }
 
     #[test]
-    fn several_keys_are_stored_together_or_not_at_all() {
+    fn comparisons_with_the_old_string_decide() {
         let unit = &mut unit();
-        assert_eq!(run(unit, &["MSET", "a", "1", "b", "2", "a", "3"]), "+OK");
-        assert_eq!(run(unit, &["MGET", "a", "b"]), "*2 $1 3 $1 2");
-        assert_eq!(run(unit, &["MSETNX", "c", "1", "b", "9"]), ":0");
-        assert_eq!(run(unit, &["MSETNX", "c", "1", "d", "9"]), ":1");
-        assert_eq!(run(unit, &["MGET", "b", "c", "d"]), "*3 $1 2 $1 1 $1 9");
-        let error = "-ERR wrong number of arguments for 'mset' command";
-        assert_eq!(run(unit, &["MSET", "a", "1", "b"]), error);
-        let error = "-ERR wrong number of arguments for 'msetnx' command";
-        assert_eq!(run(unit, &["MSETNX", "e", "1", "f"]), error);
-        assert_eq!(run(unit, &["MGET", "a", "e"]), "*2 $1 3 $-1");
+        assert_eq!(run(unit, &["SET", "k", "a", "IFEQ", "x"]), "$-1");
+        assert_eq!(run(unit, &["SET", "k", "a", "IFDEQ", "short"]), "$-1");
+        assert_eq!(run(unit, &["EXISTS", "k"]), ":0");
+        assert_eq!(run(unit, &["SET", "k", "Hello world", "IFNE", "x"]), "+OK");
+        assert_eq!(run(unit, &["SET", "k", "b", "ifne", "Hello world"]), "$-1");
+        assert_eq!(run(unit, &["SET", "k", "b", "IFDEQ", "B6ACB9D84A38FF74", "EX", "9"]), "+OK");
+        assert_eq!(deadline(unit, "k"), Some(1_600_000_009_000));
+        assert_eq!(run(unit, &["SET", "k", "c", "IFEQ", "x", "GET"]), "$1 b");
+        assert_eq!(run(unit, &["SET", "k", "c", "GET", "IFEQ", "b", "KEEPTTL"]), "$1 b");
+        assert_eq!(run(unit, &["GET", "k"]), "$1 c");
+        assert_eq!(deadline(unit, "k"), Some(1_600_000_009_000));
+        assert_eq!(run(unit, &["SET", "n", "1", "GET", "IFNE", ""]), "$-1");
+        assert_eq!(run(unit, &["SET", "n", "2", "IFDNE", "0000000000000000"]), "+OK");
+        assert_eq!(run(unit, &["INCR", "n"]), ":3");
+        assert_eq!(run(unit, &["SET", "n", "4", "IFEQ", "9", "IFEQ", "3"]), "+OK");
+    }
+
+    #[test]
+    fn comparisons_want_strings_and_whole_digests() {
+        let unit = &mut unit();
+        run(unit, &["SET", "k", "v"]);
+        run(unit, &["RPUSH", "l", "v"]);
+        for word in ["IFEQ", "IFNE", "IFDEQ", "IFDNE"] {
+            let reply = run(unit, &["SET", "l", "w", word, "v"]);
+            assert!(reply.starts_with("-WRONGTYPE"), "{word}");
+            let reply = run(unit, &["SET", "l", "w", word, "v", "GET"]);
+            assert!(reply.starts_with("-WRONGTYPE"), "{word}");
+            for other in [&["NX"][..], &["XX"], &["IFEQ", "v"], &["IFDNE", "v"]] {
+                if other[0] != word {
+                    let command = [&["SET", "k", "w", word, "v"], other].concat();
+                    assert_eq!(run(unit, &command), "-ERR syntax error", "{command:?}");
+                }
+            }
+            assert_eq!(run(unit, &["SET", "k", "w", word]), "-ERR syntax error");
+            assert_eq!(run(unit, &["GETEX", "k", word, "v"]), "-ERR syntax error");
+        }
+        for word in ["IFDEQ", "IFDNE"] {
+            let error = "-ERR must be exactly 16 hexadecimal characters";
+            assert_eq!(run(unit, &["SET", "k", "w", word, "b6acb9d84a38ff7"]), error);
+            assert_eq!(run(unit, &["SET", "k", "w", word, "b6acb9d84a38ff7", "GET"]), error);
+        }
+        assert_eq!(run(unit, &["GET", "k"]), "$1 v");
     }
 }

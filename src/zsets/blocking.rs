@@ -18,7 +18,7 @@ use super::span::{members, removed_bytes};
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
     arity: -3,
-    flags: flag::WRITE | flag::NOSCRIPT | flag::BLOCKING | flag::FAST | flag::COPIES,
+    flags: flag::WRITE | flag::BLOCKING | flag::FAST | flag::COPIES,
     keys: &[keys_at(1, -2, 1, RW | ACCESS | DELETE)],
     group: Group::SortedSet,
     since: "5.0.0",

@@ -13,11 +13,14 @@ use super::value::{NewZset, reply_scored};
 const NUMKEYS: Arg = Arg::new("numkeys", ArgKind::Integer);
 const DESTINATION: Arg = named_key("destination", 0);
 const WEIGHTS: Arg = Arg::new("weight", ArgKind::Integer).behind("WEIGHTS").optional().multiple();
-const AGGREGATE: Arg =
-    one_of("aggregate", &[word("sum", "SUM"), word("min", "MIN"), word("max", "MAX")])
-        .behind("AGGREGATE")
-        .optional();
+const AGGREGATE: Arg = one_of(
+    "aggregate",
+    &[word("sum", "SUM"), word("min", "MIN"), word("max", "MAX"), word("count", "COUNT")],
+)
+.behind("AGGREGATE")
+.optional();
 const WITHSCORES: Arg = word("withscores", "WITHSCORES").optional();
+const AGGREGATES: &[(&str, &str)] = &[("8.8.0", "The aggregate `COUNT`.")];
 
 /// Commands that tell the outcome.
 const ROW: Spec = Spec {
@@ -53,6 +56,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "zunion",
             summary: "Tells the members that any of several sorted sets has.",
+            history: AGGREGATES,
             ..ROW
         },
         run: zunion,
@@ -62,6 +66,7 @@ pub const COMMANDS: &[Command] = &[
             name: "zinter",
             complexity: COMPLEXITY_OF_INTER,
             summary: "Tells the members that all of several sorted sets have.",
+            history: AGGREGATES,
             ..ROW
         },
         run: zinter,
@@ -95,6 +100,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "zunionstore",
             summary: "Keeps the members that any of several sorted sets has.",
+            history: AGGREGATES,
             ..ROW_OF_STORE
         },
         run: zunionstore,
@@ -104,6 +110,7 @@ pub const COMMANDS: &[Command] = &[
             name: "zinterstore",
             complexity: COMPLEXITY_OF_INTER,
             summary: "Keeps the members that all of several sorted sets have.",
+            history: AGGREGATES,
             ..ROW_OF_STORE
         },
         run: zinterstore,
@@ -208,6 +215,7 @@ impl Options {
                     () if args.is(index + 1, "SUM") => Aggregate::Sum,
                     () if args.is(index + 1, "MIN") => Aggregate::Min,
                     () if args.is(index + 1, "MAX") => Aggregate::Max,
+                    () if args.is(index + 1, "COUNT") => Aggregate::Count,
                     () => return Err(Failure::Syntax),
                 };
                 index += 2;
@@ -281,6 +289,12 @@ mod tests {
             ("ZUNION 2 a b WEIGHTS 2 -1 WITHSCORES", "*6 $1 z $3 -20 $1 y $2 -6 $1 x $1 2"),
             ("ZINTER 2 a b AGGREGATE MIN WITHSCORES", "*2 $1 y $1 2"),
             ("ZINTER 2 a b WITHSCORES AGGREGATE max", "*2 $1 y $2 10"),
+            ("ZUNION 2 a b AGGREGATE count WITHSCORES", "*6 $1 x $1 1 $1 z $1 1 $1 y $1 2"),
+            (
+                "ZUNION 2 a b WEIGHTS 3 -1.5 AGGREGATE COUNT WITHSCORES",
+                "*6 $1 z $4 -1.5 $1 y $3 1.5 $1 x $1 3",
+            ),
+            ("ZINTER 2 a b AGGREGATE COUNT WEIGHTS inf -inf WITHSCORES", "*2 $1 y $1 0"),
             ("ZDIFF 2 a b WITHSCORES", "*2 $1 x $1 1"),
             ("ZDIFF 2 a a", "*0"),
             ("ZUNION 2 a a WITHSCORES", "*4 $1 x $1 2 $1 y $1 4"),
@@ -350,6 +364,8 @@ mod tests {
             ("ZUNION 2 a b WEIGHTS 1", "-ERR syntax error"),
             ("ZUNION 1 a WEIGHTS x", "-ERR weight value is not a float"),
             ("ZUNION 1 a AGGREGATE AVG", "-ERR syntax error"),
+            ("ZUNION 1 a AGGREGATE", "-ERR syntax error"),
+            ("ZDIFF 1 a AGGREGATE COUNT", "-ERR syntax error"),
             ("ZDIFF 1 a WEIGHTS 1", "-ERR syntax error"),
             ("ZUNIONSTORE d 1 a WITHSCORES", "-ERR syntax error"),
             ("ZINTERCARD 1 a LIMIT -1", "-ERR LIMIT can't be negative"),

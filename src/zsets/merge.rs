@@ -33,12 +33,19 @@ pub enum Aggregate {
     Min,
     /// The highest is taken.
     Max,
+    /// They do not matter: the weights of the sources that have the member are added up.
+    Count,
 }
 
 impl Aggregate {
+    /// What a score in a source of this weight counts.
+    fn weighted(self, score: f64, weight: f64) -> f64 {
+        if self == Aggregate::Count { weight } else { score * weight }
+    }
+
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
-            Aggregate::Sum => number(a + b),
+            Aggregate::Sum | Aggregate::Count => number(a + b),
             Aggregate::Min => {
                 if b < a {
                     b
@@ -143,7 +150,7 @@ fn union<'u>(sources: &[(Source<'u>, f64)], aggregate: Aggregate) -> Vec<Scored<
     let mut found: Vec<Scored<'u>> = Vec::new();
     for (source, weight) in sources {
         for (score, member) in source.iter() {
-            let score = number(score * weight);
+            let score = number(aggregate.weighted(score, *weight));
             let place = *places.entry(member).or_insert(found.len());
             match found.get_mut(place) {
                 Some(known) => known.0 = aggregate.of(known.0, score),
@@ -164,9 +171,10 @@ fn shared<'u>(
         None => ((Source::Missing, 1.0), sources),
     };
     first.0.iter().filter_map(move |(score, member)| {
-        let begin = number(score * first.1);
+        let begin = number(aggregate.weighted(score, first.1));
         let score = others.iter().try_fold(begin, |sum, (other, weight)| {
-            Some(aggregate.of(sum, other.score(member)? * weight))
+            let score = aggregate.weighted(other.score(member)?, *weight);
+            Some(aggregate.of(sum, score))
         })?;
         Some((score, member))
     })

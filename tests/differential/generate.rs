@@ -71,6 +71,11 @@ impl Generator {
         }
     }
 
+    /// The same about another theme.
+    pub fn about(self, theme: &'static [grammar::Row]) -> Generator {
+        Generator { theme, ..self }
+    }
+
     /// All operations of one session.
     pub fn session(mut self, count: u64) -> Vec<Op> {
         while (self.ops.len() as u64) < count {

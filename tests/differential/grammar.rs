@@ -102,7 +102,10 @@ const SET_EXPIRY: &[&[Shape]] = &[
     &[Word("PXAT"), AtMilliseconds],
     &[Word("KEEPTTL")],
 ];
-const SET_CONDITION: &[&[Shape]] = &[&[], &[], &[Word("NX")], &[Word("XX")]];
+const SET_CONDITION: &[&[Shape]] =
+    &[&[], &[], &[], &[Word("NX")], &[Word("XX")], &[Word("IFEQ"), Value]];
+const SAMPLES: &[&[Shape]] =
+    &[&[], &[Word("SAMPLES"), OneOf(&["0", "1", "5", "-1", "x", "9223372036854775808"])]];
 const GETEX_OPTION: &[&[Shape]] = &[
     &[],
     &[Word("PERSIST")],
@@ -180,7 +183,7 @@ const ROWS: &[Row] = &[
     (8, "DUMP", &[Key]),
     (14, "OBJECT", &[Word("ENCODING"), Key]),
     (2, "OBJECT", &[OneOf(&["REFCOUNT", "IDLETIME", "FREQ"]), Key]),
-    (2, "MEMORY", &[Word("USAGE"), Key]),
+    (2, "MEMORY", &[Word("USAGE"), Key, Either(SAMPLES)]),
     (6, "KEYS", &[Pattern]),
     (8, "DBSIZE", &[]),
     (4, "RANDOMKEY", &[]),

@@ -3,6 +3,7 @@
 //! - `FIRN_ORACLE`: path of the oracle (valkey-server 8.1 answers for Redis 7.2). Unset, the random
 //!   streams are left out and only the harness tests itself; `tests/transcripts` hold what an
 //!   oracle answered.
+//! - `FIRN_ORACLE_REDIS`: path of redis-server 8.0, whose command table is compared too.
 //! - `FIRN_DIFF_COMMANDS`: how many commands (default 30000).
 //! - `FIRN_DIFF_SEED`: seed of the first session; a mismatch prints the seed that replays it alone.
 //! - `FIRN_DIFF_RELOAD=0`: Firn is not made to forget its memory in between (DEBUG RELOAD, BGSAVE).
@@ -17,10 +18,12 @@ mod collections;
 mod compare;
 mod generate;
 mod grammar;
+mod later;
 mod lists;
 mod run;
 mod shrink;
 mod streams;
+mod table;
 mod zsets;
 
 use std::path::PathBuf;
@@ -32,6 +35,9 @@ use support::server::Server;
 
 /// Commands of one session.
 const SESSION_COMMANDS: u64 = 400;
+
+/// Sessions about what no oracle knows.
+const LATER_SESSIONS: u64 = 20;
 
 const DEFAULT_COMMANDS: u64 = 30_000;
 const DEFAULT_SEED: u64 = 1;
@@ -78,6 +84,30 @@ fn a_seed_gives_the_same_session_again() {
     };
     assert_eq!(shown(7), shown(7));
     assert_ne!(shown(7), shown(8));
+}
+
+/// There is no oracle for it yet, so another server under test stands in for one: what a restart
+/// brings back must be what the commands did.
+#[test]
+fn what_came_later_survives_a_reload() {
+    let dirs = [tempfile::tempdir(), tempfile::tempdir()].map(|dir| dir.expect("a folder"));
+    let (program, args) = support::server_under_test();
+    let common = ["--appendfsync", "everysec", "--enable-debug-command", "yes"];
+    let common = common.map(str::to_owned);
+    let firn = Server::start(&program, dirs[0].path(), &[&args[..], &common].concat());
+    let other = match std::env::var_os("FIRN_ORACLE_LATER") {
+        Some(oracle) => Server::start(&PathBuf::from(oracle), dirs[1].path(), &common),
+        None => Server::start(&program, dirs[1].path(), &[&args[..], &common].concat()),
+    };
+    let mut pair = Pair::new(Side::new("firn", firn.port), Side::new("other", other.port), true);
+    let seed = number_from_env("FIRN_DIFF_SEED", DEFAULT_SEED);
+    for seed in seed..seed + LATER_SESSIONS {
+        let ops = Generator::new(seed).about(later::ROWS).session(SESSION_COMMANDS);
+        if let Some(mismatch) = pair.session(&ops) {
+            let (ops, mismatch) = shrink::shrink(&mut pair, ops, mismatch);
+            panic!("{}", shrink::report(seed, &ops, &mismatch, &firn.printed()));
+        }
+    }
 }
 
 /// The server under test against itself: whatever differs then is a fault of the harness.

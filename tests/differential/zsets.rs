@@ -6,7 +6,7 @@ use crate::support::prng::Prng;
 use Shape::*;
 
 /// A key that mostly holds a sorted set.
-fn zset_key(random: &mut Prng) -> Vec<u8> {
+pub fn zset_key(random: &mut Prng) -> Vec<u8> {
     random.pick(&["z1", "z2", "z3", "{z}4", "{z}5"]).as_bytes().to_vec()
 }
 

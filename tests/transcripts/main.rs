@@ -3,7 +3,9 @@
 //! Each `tests/transcripts/FAMILY.txt` is a list of blocks: commands, `---`, one reply a command.
 //! `FIRN_RECORD=1 FIRN_ORACLE=/path/of/valkey-server cargo test --test transcripts` writes the
 //! replies again from the oracle; `redis.txt`, which holds what Valkey answers otherwise, is
-//! written from `FIRN_ORACLE_REDIS`. `script.rs` says what a line may hold.
+//! written from `FIRN_ORACLE_REDIS`. `later.txt` holds what came after both of them: its replies
+//! are reasoned from the public documentation and tests, and only `FIRN_ORACLE_LATER`, a server
+//! that knows the commands, would write them again. `script.rs` says what a line may hold.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -44,6 +46,7 @@ transcripts! {
     hyperloglog,
     inline,
     keys,
+    later,
     lcs,
     lists,
     lookups,
@@ -84,7 +87,10 @@ fn run(family: &str) {
     let blocks = script::parse(&text).unwrap_or_else(|error| panic!("{family}.txt: {error}"));
     let record = std::env::var_os("FIRN_RECORD").is_some();
     let (program, args) = match record {
-        true => (PathBuf::from(oracle(family)), Vec::new()),
+        true => match oracle(family) {
+            Some(program) => (PathBuf::from(program), Vec::new()),
+            None => return,
+        },
         false => support::server_under_test(),
     };
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -111,9 +117,15 @@ fn run(family: &str) {
     );
 }
 
-fn oracle(family: &str) -> std::ffi::OsString {
-    let name = if family == "redis" { "FIRN_ORACLE_REDIS" } else { "FIRN_ORACLE" };
-    std::env::var_os(name).unwrap_or_else(|| panic!("FIRN_RECORD needs {name}, a server's path"))
+/// The server that is asked about a family; none for one that may be left as it is.
+fn oracle(family: &str) -> Option<std::ffi::OsString> {
+    let name = match family {
+        "later" => return std::env::var_os("FIRN_ORACLE_LATER"),
+        "redis" => "FIRN_ORACLE_REDIS",
+        _ => "FIRN_ORACLE",
+    };
+    let path = std::env::var_os(name);
+    Some(path.unwrap_or_else(|| panic!("FIRN_RECORD needs {name}, a server's path")))
 }
 
 fn compare(family: &str, block: &Block, replies: &[String], wrong: &mut Vec<String>) {

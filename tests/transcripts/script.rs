@@ -12,10 +12,11 @@
 //! - `scan:` the cursor is followed to its end; all elements, in order
 //! - `dumped:` the payload of DUMP is decoded
 //! - `raw:` the one string is sent as it is, and one reply is read; `sent:` reads none
+//! - `waits:` the command is sent, and the server says that one more client waits for a key
 //! - `read:` one more reply is read; `closed:` says whether the server hung up
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::client::Client;
 use crate::support::dump;
@@ -100,8 +101,8 @@ fn parse_step(line: usize, text: &str) -> Result<Step, String> {
 }
 
 fn split_filter(text: &str) -> Option<(&str, &str)> {
-    const WORDS: [&str; 9] =
-        ["sorted", "kind", "about", "scan", "dumped", "raw", "sent", "read", "closed"];
+    const WORDS: [&str; 10] =
+        ["sorted", "kind", "about", "scan", "dumped", "raw", "sent", "waits", "read", "closed"];
     let (filter, after) = text.split_once(':')?;
     let field = filter.strip_prefix("field ").is_some_and(|name| !name.contains([' ', '"']));
     (field || WORDS.contains(&filter)).then_some((filter, after))
@@ -191,6 +192,8 @@ impl Session {
             client.send_raw(&step.args.concat()).map(|()| Value::Simple(b"sent".to_vec()))
         } else if has("raw") {
             client.send_raw(&step.args.concat()).and_then(|()| client.read())
+        } else if has("waits") {
+            send_to_wait(client, self.port, &step.args)
         } else if has("read") {
             client.read()
         } else if has("scan") {
@@ -203,6 +206,24 @@ impl Session {
             Err(error) => format!("(no reply: {:?})", error.kind()),
         }
     }
+}
+
+/// Sends a command and returns when the server counts one more client that waits.
+fn send_to_wait(client: &mut Client, port: u16, args: &[Vec<u8>]) -> std::io::Result<Value> {
+    let mut control = Client::connect(port)?;
+    let mut waiting = || -> std::io::Result<Value> {
+        let info = control.call(&["INFO", "clients"])?;
+        Ok(field(&info, "blocked_clients"))
+    };
+    let before = waiting()?;
+    client.send(args)?;
+    let begun = Instant::now();
+    while waiting()? == before {
+        if begun.elapsed() > REPLY_TIMEOUT {
+            return Ok(Value::Simple(b"does not wait".to_vec()));
+        }
+    }
+    Ok(Value::Simple(b"waits".to_vec()))
 }
 
 /// Follows a SCAN to its end. A cursor stands where the command says `0`, its second word.

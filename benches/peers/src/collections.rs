@@ -45,6 +45,7 @@ const ROWS: &[Row] = &[
         "ZINCRBY zset 1 m:__rand_int__",
         1_000_000,
     ),
+    ("coll-xadd", "XADD stream * field __rand_int__", 1_000_000),
     ("coll-lrange-100", "LRANGE list:100 0 99", 400_000),
     ("coll-lrange-600", "LRANGE list:600 0 599", 100_000),
     ("coll-zrange-100", "ZRANGE zset:100 0 99", 400_000),
