@@ -19,3 +19,4 @@ pub mod row;
 pub mod spec;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;

@@ -9,6 +9,7 @@ use crate::command::encodings::{Encodings, hash, list, set};
 use crate::command::list_shape::grown_from;
 use crate::command::number::parse_integer;
 use crate::command::spec::Failure;
+use crate::command::zset::NewZset;
 use crate::engine::unit::{Key, NewString, Unit};
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::Object;
@@ -16,7 +17,6 @@ use crate::sets::value::Growth;
 use crate::types::ValueKind;
 use crate::value::item::Item;
 use crate::value::score::{self, Scored};
-use crate::zsets::value::NewZset;
 
 /// What is stored.
 pub enum NewValue {

@@ -10,9 +10,8 @@ use crate::command::encodings::Encodings;
 use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
+use crate::command::zset::{Form, push};
 use crate::value::view::ZsetRef;
-
-use super::value::{Form, push};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
