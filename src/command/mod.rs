@@ -20,3 +20,4 @@ pub mod spec;
 #[cfg(test)]
 pub mod testing;
 pub mod zset;
+pub mod zset_scores;
