@@ -113,7 +113,8 @@ fn argument(reply: &mut Reply<'_>, arg: &Arg) {
     text(reply, "type", kind_name(arg.kind));
     let holds_others = matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
     if !holds_others {
-        text(reply, "display_text", arg.name);
+        let shown = if arg.display.is_empty() { arg.name } else { arg.display };
+        text(reply, "display_text", shown);
     }
     if let Some(index) = arg.key_spec {
         reply.bulk(b"key_spec_index");

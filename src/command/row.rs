@@ -67,6 +67,11 @@ impl Arg {
         Arg { token, ..self }
     }
 
+    /// The same under a name that is displayed.
+    pub const fn shown_as(self, display: &'static str) -> Arg {
+        Arg { display, ..self }
+    }
+
     /// The same, but it may be left out.
     pub const fn optional(self) -> Arg {
         Arg { optional: true, ..self }

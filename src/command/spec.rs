@@ -205,6 +205,8 @@ pub struct Arg {
     pub name: &'static str,
     /// Type.
     pub kind: ArgKind,
+    /// What is displayed for it, where that is not its name, or "".
+    pub display: &'static str,
     /// The token in front of it, or "".
     pub token: &'static str,
     /// Whether it may be left out.
@@ -227,6 +229,7 @@ impl Arg {
         Arg {
             name,
             kind,
+            display: "",
             token: "",
             optional: false,
             multiple: false,
@@ -270,7 +273,7 @@ pub struct Spec {
     pub history: &'static [(&'static str, &'static str)],
     /// Rows of subcommands, for containers.
     pub subcommands: &'static [Spec],
-    /// A key that no specification finds.
+    /// A key that specifications find not, or not in every call.
     pub more_keys: Option<MoreKeys>,
     /// For a command whose frame may be longer than its request; see [`Spec::extra_frame_bytes`].
     pub extra_bytes: Option<ExtraBytes>,

@@ -1,0 +1,154 @@
+//! The area of a search: a circle or a box around a point, and the cells that cover it.
+//!
+//! The step is chosen so that a cell is about as large as the area; then the cell around the middle
+//! and its eight neighbours cover it. Where they do not, because the area is near a pole or the
+//! middle near the end of its cell, cells are twice as large.
+
+use smallvec::SmallVec;
+
+use super::cell::{Cell, STEP_MAX};
+use super::point::{EARTH_RADIUS_METERS, Point, degrees, radians};
+
+/// Half the length of the equator, as Mercator's projection draws it.
+const HALF_EQUATOR_METERS: f64 = 20_037_726.37;
+/// Beyond these latitudes, cells are so narrow that larger ones are taken.
+const NARROW_FROM_LATITUDE: f64 = 66.0;
+const NARROWER_FROM_LATITUDE: f64 = 80.0;
+
+/// Cells around one, to the east and to the north, in the order in which they are searched.
+const NEIGHBOURS: [(i32, i32); 8] =
+    [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+
+/// What is searched around the middle, in meters.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Shape {
+    /// Everything so near.
+    Circle {
+        /// From the middle to the edge.
+        radius: f64,
+    },
+    /// Everything between two latitudes that is so near along its own latitude.
+    Box {
+        /// From west to east.
+        width: f64,
+        /// From south to north.
+        height: f64,
+    },
+}
+
+/// An area on the globe.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Area {
+    /// Its middle.
+    pub middle: Point,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+/// The ends of an area in degrees. They may lie beyond those of the globe, and are NaN where the
+/// area is larger than it.
+struct Bounds {
+    west: f64,
+    east: f64,
+    south: f64,
+    north: f64,
+}
+
+impl Area {
+    /// Meters from the middle to a point inside.
+    pub fn distance_inside(&self, point: &Point) -> Option<f64> {
+        match self.shape {
+            Shape::Circle { radius } => {
+                let distance = self.middle.meters_to(point);
+                (distance <= radius).then_some(distance)
+            }
+            Shape::Box { width, height } => {
+                let beside = Point { longitude: self.middle.longitude, ..*point };
+                let is_inside = self.middle.meters_north_to(point) <= height / 2.0
+                    && point.meters_to(&beside) <= width / 2.0;
+                is_inside.then(|| self.middle.meters_to(point))
+            }
+        }
+    }
+
+    /// Distinct cells that cover the area, in the order in which Redis searches them.
+    pub fn cells(&self) -> SmallVec<[Cell; 9]> {
+        let bounds = self.bounds();
+        let mut step = self.step();
+        if step > 1 && !bounds.are_covered_around(&Cell::around(&self.middle, step)) {
+            step -= 1;
+        }
+        let own = Cell::around(&self.middle, step);
+        let mut found = SmallVec::from_slice(&[own]);
+        for (east, north) in NEIGHBOURS {
+            let cell = own.neighbour(east, north);
+            // At step 1 the neighbours of both sides are the same.
+            let is_known = found[1..].last() == Some(&cell);
+            if !is_known && !(step > 1 && bounds.end_before(&own, east, north)) {
+                found.push(cell);
+            }
+        }
+        found
+    }
+
+    /// The step at which a cell and its neighbours cover the area nearly everywhere.
+    fn step(&self) -> u32 {
+        let mut reach = match self.shape {
+            Shape::Circle { radius } => radius,
+            Shape::Box { width, height } => {
+                let (east, north) = (width / 2.0, height / 2.0);
+                (east * east + north * north).sqrt()
+            }
+        };
+        if reach == 0.0 {
+            return STEP_MAX;
+        }
+        let mut step = -1;
+        while reach < HALF_EQUATOR_METERS {
+            reach *= 2.0;
+            step += 1;
+        }
+        let latitude = self.middle.latitude.abs();
+        step -= i32::from(latitude > NARROW_FROM_LATITUDE);
+        step -= i32::from(latitude > NARROWER_FROM_LATITUDE);
+        step.clamp(1, STEP_MAX as i32) as u32
+    }
+
+    fn bounds(&self) -> Bounds {
+        let (to_side, to_top) = match self.shape {
+            Shape::Circle { radius } => (radius, radius),
+            Shape::Box { width, height } => (width / 2.0, height / 2.0),
+        };
+        let Point { longitude, latitude } = self.middle;
+        let north = degrees(to_top / EARTH_RADIUS_METERS);
+        // The edge that is nearer to a pole spans the most degrees.
+        let edge = if latitude < 0.0 { latitude - north } else { latitude + north };
+        let east = degrees(to_side / EARTH_RADIUS_METERS / radians(edge).cos());
+        Bounds {
+            west: longitude - east,
+            east: longitude + east,
+            south: latitude - north,
+            north: latitude + north,
+        }
+    }
+}
+
+impl Bounds {
+    /// Whether the neighbours on the four sides of a cell reach them.
+    fn are_covered_around(&self, cell: &Cell) -> bool {
+        let misses = cell.neighbour(0, 1).latitudes().1 < self.north
+            || cell.neighbour(0, -1).latitudes().0 > self.south
+            || cell.neighbour(1, 0).longitudes().1 < self.east
+            || cell.neighbour(-1, 0).longitudes().0 > self.west;
+        !misses
+    }
+
+    /// Whether they end inside a cell, so that this neighbour of it is not needed.
+    fn end_before(&self, cell: &Cell, east: i32, north: i32) -> bool {
+        let ((west_end, east_end), (south_end, north_end)) = (cell.longitudes(), cell.latitudes());
+        north > 0 && north_end > self.north
+            || north < 0 && south_end < self.south
+            || east > 0 && east_end > self.east
+            || east < 0 && west_end < self.west
+    }
+}
