@@ -61,3 +61,43 @@ fn geoadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     call.reply.integer(if counts_changed { added + updated } else { added });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn places_are_scores_that_are_set_under_conditions() {
+        let unit = &mut unit();
+        assert_eq!(run(unit, &["GEOADD", "g", "13.361389", "38.115556", "a"]), ":1");
+        assert_eq!(run(unit, &["ZSCORE", "g", "a"]), "$16 3479099956230698");
+        assert_eq!(run(unit, &["GEOADD", "g", "ch", "1", "1", "a", "2", "2", "b"]), ":2");
+        assert_eq!(run(unit, &["GEOADD", "g", "NX", "CH", "3", "3", "a", "3", "3", "c"]), ":1");
+        assert_eq!(run(unit, &["GEOADD", "g", "XX", "CH", "4", "4", "a", "4", "4", "d"]), ":1");
+        assert_eq!(run(unit, &["ZCARD", "g"]), ":3");
+        assert_eq!(run(unit, &["OBJECT", "ENCODING", "g"]), "$8 listpack");
+    }
+
+    #[test]
+    fn bad_requests_change_nothing() {
+        let unit = &mut unit();
+        run(unit, &["SET", "s", "x"]);
+        for (rest, error) in [
+            (&["1", "1", "a", "2"][..], "-ERR syntax error"),
+            (&["NX", "XX", "1", "1", "a"], "-ERR syntax error"),
+            (&["NX", "CH", "CH"], "-ERR syntax error"),
+            (&["GT", "1", "1", "a"], "-ERR syntax error"),
+            (&["1", "1", "a", "x", "1", "b"], "-ERR value is not a valid float"),
+            (
+                &["1", "1", "a", "180.5", "-90", "b"],
+                "-ERR invalid longitude,latitude pair 180.500000,-90.000000",
+            ),
+            (&["inf", "0", "a"], "-ERR invalid longitude,latitude pair inf,0.000000"),
+        ] {
+            assert_eq!(run(unit, &[&["GEOADD", "g"], rest].concat()), error);
+        }
+        assert_eq!(run(unit, &["EXISTS", "g"]), ":0");
+        assert!(run(unit, &["GEOADD", "s", "1", "1", "a"]).starts_with("-WRONGTYPE"));
+        assert_eq!(run(unit, &["GEOADD", "s", "1", "x", "a"]), "-ERR value is not a valid float");
+    }
+}

@@ -1,19 +1,24 @@
 //! The area of a search: a circle or a box around a point, and the cells that cover it.
 //!
 //! The step is chosen so that a cell is about as large as the area; then the cell around the middle
-//! and its eight neighbours cover it. Where they do not, because the area is near a pole or the
-//! middle near the end of its cell, cells are twice as large.
+//! and its eight neighbours cover it, or those of the step before, with cells twice as large. Near
+//! the poles Redis loses members by that, and on the antimeridian: cells that it leaves out follow.
+
+use std::f64::consts::{FRAC_PI_2, PI};
 
 use smallvec::SmallVec;
 
 use super::cell::{Cell, STEP_MAX};
-use super::point::{EARTH_RADIUS_METERS, Point, degrees, radians};
+use super::point::{EARTH_RADIUS_METERS, LATITUDE_MAX, Point, degrees, radians};
 
 /// Half the length of the equator, as Mercator's projection draws it.
 const HALF_EQUATOR_METERS: f64 = 20_037_726.37;
 /// Beyond these latitudes, cells are so narrow that larger ones are taken.
 const NARROW_FROM_LATITUDE: f64 = 66.0;
 const NARROWER_FROM_LATITUDE: f64 = 80.0;
+
+/// How much the ends of an area are moved outwards for what is rounded, in degrees and as a part.
+const MARGIN: f64 = 1e-9;
 
 /// Cells around one, to the east and to the north, in the order in which they are searched.
 const NEIGHBOURS: [(i32, i32); 8] =
@@ -45,8 +50,8 @@ pub struct Area {
     pub shape: Shape,
 }
 
-/// The ends of an area in degrees. They may lie beyond those of the globe, and are NaN where the
-/// area is larger than it.
+/// The ends of an area in degrees as Redis estimates them: beyond a pole, west and east are not
+/// where they should be, or NaN.
 struct Bounds {
     west: f64,
     east: f64,
@@ -71,8 +76,20 @@ impl Area {
         }
     }
 
-    /// Distinct cells that cover the area, in the order in which Redis searches them.
+    /// Distinct cells that cover the area: those that Redis searches in its order, then others.
     pub fn cells(&self) -> SmallVec<[Cell; 9]> {
+        let (mut found, step) = self.cells_of_redis();
+        let (longitudes, latitudes) = self.ends();
+        for cell in Cell::between(longitudes, latitudes, step) {
+            if !found.contains(&cell) {
+                found.push(cell);
+            }
+        }
+        found
+    }
+
+    /// Up to nine cells that nearly always cover the area, and their step.
+    fn cells_of_redis(&self) -> (SmallVec<[Cell; 9]>, u32) {
         let bounds = self.bounds();
         let mut step = self.step();
         if step > 1 && !bounds.are_covered_around(&Cell::around(&self.middle, step)) {
@@ -88,7 +105,31 @@ impl Area {
                 found.push(cell);
             }
         }
-        found
+        (found, step)
+    }
+
+    /// The longitudes and latitudes between which the area lies; they may lie beyond the ends of
+    /// the globe.
+    fn ends(&self) -> ((f64, f64), (f64, f64)) {
+        let latitude = radians(self.middle.latitude).abs();
+        let (east, north) = match self.shape {
+            Shape::Circle { radius } => {
+                let angle = radius / EARTH_RADIUS_METERS;
+                let reaches_pole = latitude + angle >= FRAC_PI_2;
+                (if reaches_pole { PI } else { (angle.sin() / latitude.cos()).asin() }, angle)
+            }
+            Shape::Box { width, height } => {
+                let angle = height / 2.0 / EARTH_RADIUS_METERS;
+                // A parallel bends the more the nearer it is to a pole.
+                let edge = (latitude + angle).min(radians(LATITUDE_MAX));
+                let quarter = (width / 4.0 / EARTH_RADIUS_METERS).min(FRAC_PI_2);
+                let half_sine = (quarter.sin() / edge.cos()).min(1.0);
+                (2.0 * half_sine.asin(), angle)
+            }
+        };
+        let Point { longitude, latitude } = self.middle;
+        let [east, north] = [east, north].map(|angle| degrees(angle) * (1.0 + MARGIN) + MARGIN);
+        ((longitude - east, longitude + east), (latitude - north, latitude + north))
     }
 
     /// The step at which a cell and its neighbours cover the area nearly everywhere.
@@ -150,5 +191,68 @@ impl Bounds {
             || north < 0 && south_end < self.south
             || east > 0 && east_end > self.east
             || east < 0 && west_end < self.west
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::cell;
+    use super::*;
+
+    /// Points anywhere, and more of them near the poles and the antimeridian.
+    fn point() -> impl Strategy<Value = Point> {
+        let longitude = prop_oneof![
+            4 => -180.0..180.0, 2 => 179.0..180.0, 2 => -180.0..-179.0, 1 => Just(180.0),
+        ];
+        let latitude = prop_oneof![
+            4 => -LATITUDE_MAX..LATITUDE_MAX, 2 => 77.0..85.0, 2 => -85.0..-77.0,
+            1 => Just(LATITUDE_MAX),
+        ];
+        (longitude, latitude).prop_map(|(longitude, latitude)| Point { longitude, latitude })
+    }
+
+    /// Lengths of every magnitude, up to beyond the globe.
+    fn length() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            8 => (-1.0..7.5).prop_map(|exponent| 10f64.powf(exponent)),
+            1 => Just(0.0),
+            1 => Just(f64::INFINITY),
+        ]
+    }
+
+    fn shape() -> impl Strategy<Value = Shape> {
+        prop_oneof![
+            length().prop_map(|radius| Shape::Circle { radius }),
+            (length(), length()).prop_map(|(width, height)| Shape::Box { width, height }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+        #[test]
+        fn what_is_inside_is_in_one_of_the_cells(
+            middle in point(),
+            shape in shape(),
+            others in prop::collection::vec((point(), 0.0..1.0), 40),
+        ) {
+            let area = Area { middle, shape };
+            let cells = area.cells();
+            prop_assert!((1..cells.len()).all(|at| !cells[..at].contains(&cells[at])));
+            prop_assert!(cells.len() <= 80, "{} cells", cells.len());
+            for (other, part) in others {
+                let near = Point {
+                    longitude: middle.longitude + (other.longitude - middle.longitude) * part,
+                    latitude: middle.latitude + (other.latitude - middle.latitude) * part,
+                };
+                for point in [other, near] {
+                    let score = cell::encode(&point);
+                    let found = cells.iter().filter(|cell| cell.scores().contains(&score)).count();
+                    let is_inside = area.distance_inside(&cell::decode(score)).is_some();
+                    prop_assert!(found == 1 || found == 0 && !is_inside, "{point:?}: {found}");
+                }
+            }
+        }
     }
 }

@@ -42,6 +42,27 @@ impl Cell {
         }
     }
 
+    /// The cells of a step between two longitudes and two latitudes in degrees, which may lie
+    /// beyond the ends of the globe; those of the highest longitude and latitude too.
+    pub fn between(
+        (west, east): (f64, f64),
+        (south, north): (f64, f64),
+        step: u32,
+    ) -> impl Iterator<Item = Cell> {
+        let count = 1i64 << step;
+        let place = |at: f64, max: f64| ((at + max) / (max + max) * cells(step)).floor() as i64;
+        let row = |latitude: f64| place(latitude, LATITUDE_MAX).clamp(0, count);
+        let (first, last) = (place(west, LONGITUDE_MAX), place(east, LONGITUDE_MAX));
+        // Around the globe once, then the column of the antimeridian if that is met.
+        let columns = (first..=last.min(first + count - 1)).map(move |at| at.rem_euclid(count));
+        let antimeridian = (first <= 0 || last >= count).then_some(count);
+        let rows = row(south)..=row(north);
+        columns.chain(antimeridian).flat_map(move |longitude| {
+            let (longitude, step) = (longitude as u32, step);
+            rows.clone().map(move |row| Cell { longitude, latitude: row as u32, step })
+        })
+    }
+
     /// The cell of any score: those beyond 64 bits are cut to them as x86 cuts them.
     fn of_score(score: f64) -> Cell {
         let bits = low_bits(score);
@@ -149,4 +170,91 @@ fn gather(bits: u64) -> u32 {
     dense = (dense | dense >> 4) & 0x00ff_00ff_00ff_00ff;
     dense = (dense | dense >> 8) & 0x0000_ffff_0000_ffff;
     (dense | dense >> 16) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn point(longitude: f64, latitude: f64) -> Point {
+        Point { longitude, latitude }
+    }
+
+    fn any_point() -> impl Strategy<Value = Point> {
+        (-180.0..180.0, -LATITUDE_MAX..LATITUDE_MAX).prop_map(|(east, north)| point(east, north))
+    }
+
+    proptest! {
+        #[test]
+        fn a_point_comes_back_as_the_middle_of_its_cell(at in any_point()) {
+            let score = encode(&at);
+            let middle = decode(score);
+            prop_assert!((middle.longitude - at.longitude).abs() < 360.0 / cells(STEP_MAX));
+            prop_assert!((middle.latitude - at.latitude).abs() < 180.0 / cells(STEP_MAX));
+            prop_assert_eq!(encode(&middle), score);
+        }
+
+        #[test]
+        fn a_point_is_inside_of_its_cell_at_every_step(at in any_point(), step in 1..=STEP_MAX) {
+            let cell = Cell::around(&at, step);
+            prop_assert!(cell.scores().contains(&encode(&at)));
+            let ((west, east), (south, north)) = (cell.longitudes(), cell.latitudes());
+            // The ends are rounded.
+            let margin = 1e-12;
+            prop_assert!((west - margin..=east + margin).contains(&at.longitude));
+            prop_assert!((south - margin..=north + margin).contains(&at.latitude));
+        }
+
+        #[test]
+        fn neighbours_meet_at_their_ends(at in any_point(), step in 1..=STEP_MAX) {
+            let cell = Cell::around(&at, step);
+            for (east, north) in [(1, 0), (0, 1), (1, 1), (-1, 1)] {
+                let other = cell.neighbour(east, north);
+                prop_assert_eq!(other.neighbour(-east, -north), cell);
+                let (end, begin) = (cell.latitudes().1, other.latitudes().0);
+                let wraps = end == LATITUDE_MAX && begin == -LATITUDE_MAX;
+                prop_assert!(north == 0 || wraps || end == begin);
+            }
+            let (end, begin) = (cell.longitudes().1, cell.neighbour(1, 0).longitudes().0);
+            prop_assert!(end == begin || end == 180.0 && begin == -180.0);
+        }
+
+        #[test]
+        fn bits_are_spread_one_by_one(bits in any::<u32>(), noise in any::<u64>()) {
+            let naive = (0..32).fold(0, |wide, at| wide | u64::from(bits >> at & 1) << (2 * at));
+            prop_assert_eq!(spread(bits), naive);
+            prop_assert_eq!(gather(naive | noise & 0xaaaa_aaaa_aaaa_aaaa), bits);
+        }
+
+        #[test]
+        fn any_score_is_a_point(bits in any::<u64>()) {
+            let score = f64::from_bits(bits);
+            prop_assert!(decode(score).is_valid());
+            prop_assert!(text(score).iter().all(|char| TEXT_ALPHABET.contains(char)));
+        }
+    }
+
+    /// What a valkey-server 8.1 answers to GEOADD, ZSCORE and GEOHASH.
+    #[test]
+    fn scores_and_texts_are_those_of_redis() {
+        let palermo = encode(&point(13.361389, 38.115556));
+        assert_eq!(palermo, 3479099956230698.0);
+        assert_eq!(&text(palermo), b"sqc8b49rny0");
+        assert_eq!(encode(&point(-180.0, 0.0)), 1125899906842624.0);
+        assert_eq!(encode(&point(180.0, 0.0)), 10133099161583616.0);
+        assert_eq!(encode(&point(0.0, LATITUDE_MAX)), 6755399441055744.0);
+    }
+
+    /// What the same server, compiled for x86, makes of scores that are no places.
+    #[test]
+    fn scores_beyond_64_bits_are_cut_to_them() {
+        assert_eq!(low_bits(0.9), 0);
+        assert_eq!(low_bits(-1.0), u64::MAX);
+        assert_eq!(low_bits(1.5e19), 15_000_000_000_000_000_000);
+        assert_eq!(low_bits(1e20), 0);
+        assert_eq!(low_bits(f64::INFINITY), 0);
+        assert_eq!([low_bits(f64::NEG_INFINITY), low_bits(-1e30)], [1 << 63; 2]);
+    }
 }

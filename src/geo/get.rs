@@ -95,3 +95,38 @@ fn geodist(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+
+    #[test]
+    fn places_are_told_in_three_ways() {
+        let unit = &mut unit();
+        let (a, b) = (["13.361389", "38.115556", "a"], ["15.087269", "37.502669", "b"]);
+        run(unit, &[&["GEOADD", "g"], &a[..], &b[..]].concat());
+        assert_eq!(
+            run(unit, &["GEOPOS", "g", "a", "x"]),
+            "*2 *2 $20 13.36138933897018433 $20 38.11555639549629859 *-1"
+        );
+        assert_eq!(run(unit, &["GEOHASH", "g", "x", "b"]), "*2 $-1 $11 sqdtr74hyu0");
+        assert_eq!(run(unit, &["GEODIST", "g", "a", "b"]), "$11 166274.1516");
+        assert_eq!(run(unit, &["GEODIST", "g", "a", "b", "Mi"]), "$8 103.3182");
+        assert_eq!(run(unit, &["GEODIST", "g", "a", "x", "ft"]), "$-1");
+        assert_eq!(run(unit, &["GEODIST", "none", "a", "b"]), "$-1");
+        assert_eq!(run(unit, &["GEOPOS", "none", "a"]), "*1 *-1");
+        assert_eq!(run(unit, &["GEOHASH", "g"]), "*0");
+    }
+
+    #[test]
+    fn a_wrong_unit_is_told_before_a_wrong_type() {
+        let unit = &mut unit();
+        run(unit, &["SET", "s", "x"]);
+        let error = "-ERR unsupported unit provided. please use M, KM, FT, MI";
+        assert_eq!(run(unit, &["GEODIST", "s", "a", "b", "cm"]), error);
+        assert_eq!(run(unit, &["GEODIST", "s", "a", "b", "m", "m"]), "-ERR syntax error");
+        for command in [&["GEODIST", "s", "a", "b"][..], &["GEOPOS", "s"], &["GEOHASH", "s", "a"]] {
+            assert!(run(unit, command).starts_with("-WRONGTYPE"));
+        }
+    }
+}

@@ -83,3 +83,51 @@ fn distance_text(distance: f64) -> String {
     let ten_thousandths = (distance * 10_000.0).round_ties_even() as u64;
     format!("{}.{:04}", ten_thousandths / 10_000, ten_thousandths % 10_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(longitude: f64, latitude: f64) -> Point {
+        Point { longitude, latitude }
+    }
+
+    #[test]
+    fn distances_are_those_of_a_sphere() {
+        let quarter = EARTH_RADIUS_METERS * PI / 2.0;
+        let equator = point(0.0, 0.0);
+        assert!((equator.meters_to(&point(90.0, 0.0)) - quarter).abs() < 1e-6);
+        assert!((equator.meters_to(&point(-90.0, 45.0)) - quarter).abs() < 1e-6);
+        assert!((equator.meters_to(&point(180.0, 0.0)) - 2.0 * quarter).abs() < 1e-6);
+        assert_eq!(equator.meters_to(&point(0.0, 45.0)), quarter / 2.0);
+        assert_eq!(point(5.0, 5.0).meters_to(&point(5.0, 5.0)), 0.0);
+        let across = point(179.9, 0.0).meters_to(&point(-179.9, 0.0));
+        assert!((across - quarter / 450.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn coordinates_have_up_to_seventeen_places() {
+        assert_eq!(coordinate(180.0), "180");
+        assert_eq!(coordinate(-0.5), "-0.5");
+        assert_eq!(coordinate(LATITUDE_MAX), "85.0511287799999991");
+        assert_eq!(coordinate(0.000_001_267_360_580_925_469_5), "0.00000126736058093");
+    }
+
+    #[test]
+    fn distances_have_four_places() {
+        assert_eq!(distance_text(0.0), "0.0000");
+        assert_eq!(distance_text(166_274.151_56), "166274.1516");
+        assert_eq!(distance_text(0.000_25), "0.0002", "a tie goes to the even digit");
+        assert_eq!(distance_text(0.99996), "1.0000");
+    }
+
+    #[test]
+    fn points_without_a_geohash_are_known() {
+        assert!(point(-180.0, LATITUDE_MAX).is_valid());
+        for (longitude, latitude) in
+            [(180.1, 0.0), (0.0, 85.06), (f64::INFINITY, 0.0), (0.0, f64::NEG_INFINITY)]
+        {
+            assert!(!point(longitude, latitude).is_valid());
+        }
+    }
+}

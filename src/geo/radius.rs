@@ -207,3 +207,103 @@ fn parse<'a>(
     options.check_any()?;
     Ok(Query { area, unit_meters, options, store })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::store_index;
+    use crate::command::spec::Spec;
+    use crate::command::testing::{run, unit, with_args};
+    use crate::engine::unit::{Unit, ValueSize};
+
+    fn told(unit: &mut Unit<'_>, command: &str) -> String {
+        run(unit, &command.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn circles_are_searched_and_stored() {
+        let unit = &mut unit();
+        told(unit, "GEOADD g 13.361389 38.115556 a 15.087269 37.502669 b");
+        assert_eq!(told(unit, "GEORADIUS g 15 37 200 km ASC"), "*2 $1 b $1 a");
+        assert_eq!(told(unit, "GEORADIUS_RO g 15 37 60 km WITHDIST"), "*1 *2 $1 b $7 56.4413");
+        assert_eq!(told(unit, "GEORADIUSBYMEMBER g a 170 km COUNT 1 ANY"), "*1 $1 a");
+        assert_eq!(told(unit, "GEORADIUSBYMEMBER_RO g a 170 km DESC"), "*2 $1 b $1 a");
+        assert_eq!(told(unit, "GEORADIUS g 15 37 60 km STORE c STOREDIST d"), ":1");
+        assert_eq!(told(unit, "ZRANGE d 0 -1 WITHSCORES"), "*2 $1 b $16 56.4412578701582");
+        assert_eq!(told(unit, "GEORADIUSBYMEMBER g a 1 m STORE d"), ":1");
+        assert_eq!(told(unit, "ZRANGE d 0 -1"), "*1 $1 a");
+        assert_eq!(told(unit, "EXISTS c"), ":0");
+        assert_eq!(told(unit, "GEORADIUS none 15 37 60 km STORE d"), ":0");
+        assert_eq!(told(unit, "EXISTS d"), ":0");
+    }
+
+    #[test]
+    fn arguments_are_read_in_the_order_of_redis() {
+        let unit = &mut unit();
+        told(unit, "SET s x");
+        told(unit, "GEOADD g 1 1 a");
+        for (command, error) in [
+            ("GEORADIUS s x x x x", "-WRONGTYPE"),
+            ("GEORADIUS none x 1 1 m", "-ERR value is not a valid float"),
+            ("GEORADIUS none 1 1 x x", "-ERR need numeric radius"),
+            ("GEORADIUSBYMEMBER none a x x", "*0"),
+            ("GEORADIUSBYMEMBER none a x x ANY", "-ERR the ANY argument requires COUNT argument"),
+            ("GEORADIUSBYMEMBER g x x x", "-ERR could not decode requested zset member"),
+            ("GEORADIUSBYMEMBER g a x x", "-ERR need numeric radius"),
+            ("GEORADIUS_RO g 1 1 1 m STORE d", "-ERR syntax error"),
+            ("GEORADIUSBYMEMBER_RO g a 1 m STOREDIST d", "-ERR syntax error"),
+            ("GEORADIUS g 1 1 1 m STORE", "-ERR syntax error"),
+            (
+                "GEORADIUS g 1 1 1 m WITHCOORD STORE d ANY",
+                "-ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and \
+                 WITHCOORD options",
+            ),
+        ] {
+            let reply = told(unit, command);
+            assert!(reply.starts_with(error), "{command}: {reply}");
+        }
+    }
+
+    fn spec(name: &str) -> &'static Spec {
+        &crate::catalog::table::lookup(name.as_bytes()).expect("a command").spec
+    }
+
+    fn places(command: &str) -> Vec<usize> {
+        let mut found = Vec::new();
+        let args: Vec<&str> = command.split(' ').collect();
+        with_args(&args, |args| {
+            crate::catalog::table::keys(spec(args_name(command)), args, |at, _| found.push(at))
+        })
+        .expect("the keys are there");
+        found
+    }
+
+    fn args_name(command: &str) -> &str {
+        command.split(' ').next().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_key_that_is_stored_at_is_found_among_the_options() {
+        assert_eq!(places("GEORADIUS g 1 1 1 m ASC"), [1]);
+        assert_eq!(places("GEORADIUS g 1 1 1 m STORE"), [1]);
+        assert_eq!(places("GEORADIUS g 1 1 1 m STORE a STOREDIST b"), [1, 7, 9]);
+        assert_eq!(places("GEORADIUS g 1 1 1 m STORE a store b"), [1, 7, 9]);
+        assert_eq!(places("GEORADIUSBYMEMBER g STORE 1 m STOREDIST b"), [1, 6]);
+        let args = ["GEORADIUS", "g", "1", "1", "1", "m", "STORE", "STOREDIST", "STORE", "b"];
+        assert_eq!(with_args(&args, |args| store_index(args, 6)), Some(9));
+    }
+
+    #[test]
+    fn only_a_search_that_stores_copies() {
+        let size = |bytes| ValueSize { bytes, item_bytes: bytes };
+        let copied = |command: &str, sizes: &[ValueSize]| {
+            let args: Vec<&str> = command.split(' ').collect();
+            with_args(&args, |args| spec(args_name(command)).copied_bytes_of(args, sizes))
+        };
+        assert_eq!(copied("GEORADIUS g 1 1 1 m", &[size(100)]), 0);
+        assert_eq!(copied("GEORADIUS g 1 1 1 m STORE d", &[size(100), size(7)]), 100);
+        assert_eq!(
+            copied("GEOSEARCHSTORE d g FROMMEMBER a BYRADIUS 1 m", &[size(7), size(100)]),
+            100
+        );
+    }
+}

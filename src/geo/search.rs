@@ -170,3 +170,106 @@ fn parse<'a>(
     let area = middle.map(|middle| Area { middle, shape });
     Ok(Query { area, unit_meters, options, store })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::{run, unit};
+    use crate::engine::unit::Unit;
+
+    fn sicily() -> Unit<'static> {
+        let mut unit = unit();
+        let places = "GEOADD g 13.361389 38.115556 a 15.087269 37.502669 b 12.758489 38.788135 c";
+        run(&mut unit, &places.split(' ').collect::<Vec<_>>());
+        unit
+    }
+
+    fn told(unit: &mut Unit<'_>, command: &str) -> String {
+        run(unit, &command.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn members_inside_are_told() {
+        let unit = &mut sicily();
+        for (rest, reply) in [
+            ("FROMLONLAT 15 37 BYRADIUS 200 km ASC", "*2 $1 b $1 a"),
+            ("FROMMEMBER a BYRADIUS 100 KM DESC", "*2 $1 c $1 a"),
+            ("BYBOX 400 400 km FROMLONLAT 15 37 COUNT 1", "*1 $1 b"),
+            ("FROMMEMBER a BYRADIUS 0 m WITHDIST", "*1 *2 $1 a $6 0.0000"),
+            (
+                "FROMLONLAT 15 37 BYRADIUS 60 km WITHHASH WITHDIST",
+                "*1 *3 $1 b $7 56.4413 :3479447370796909",
+            ),
+            ("FROMLONLAT 15 37 BYRADIUS inf m COUNT 2 ANY DESC", "*2 $1 c $1 a"),
+            ("FROMLONLAT 0 0 BYRADIUS 1 m", "*0"),
+        ] {
+            assert_eq!(told(unit, &format!("GEOSEARCH g {rest}")), reply, "{rest}");
+        }
+        assert_eq!(told(unit, "GEOSEARCH none FROMMEMBER x BYRADIUS 1 m"), "*0");
+    }
+
+    #[test]
+    fn what_redis_loses_near_the_ends_of_the_globe_is_found() {
+        let unit = &mut unit();
+        told(unit, "GEOADD pole -8.04 76.36 west 8 76.36 east 180 85 behind");
+        let beyond_the_pole = "GEOSEARCH pole FROMLONLAT 1 79.9478 BYRADIUS 1124.3 km ASC";
+        assert_eq!(told(unit, beyond_the_pole), "*2 $4 east $4 west");
+        told(unit, "GEOADD edge 180 0 east -180 0 west 180 85.05112878 top");
+        let near = "GEOSEARCH edge FROMLONLAT 179.99 0 BYRADIUS 10 km ASC";
+        assert_eq!(told(unit, near), "*2 $4 east $4 west");
+        let top = "GEOSEARCH edge FROMLONLAT -179.99 85.0511 BYBOX 10 10 km";
+        assert_eq!(told(unit, top), "*1 $3 top");
+    }
+
+    #[test]
+    fn what_is_found_is_stored() {
+        let unit = &mut sicily();
+        told(unit, "SET d x EX 100");
+        assert_eq!(told(unit, "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYRADIUS 200 km"), ":2");
+        let both = "*4 $1 a $16 3479099956230698 $1 b $16 3479447370796909";
+        assert_eq!(told(unit, "ZRANGE d 0 -1 WITHSCORES"), both);
+        assert_eq!(told(unit, "TTL d"), ":-1");
+        let command = "GEOSEARCHSTORE g g FROMLONLAT 15 37 BYRADIUS 60 km STOREDIST";
+        assert_eq!(told(unit, command), ":1");
+        assert_eq!(told(unit, "ZRANGE g 0 -1 WITHSCORES"), "*2 $1 b $16 56.4412578701582");
+        assert_eq!(told(unit, "GEOSEARCHSTORE d none FROMMEMBER x BYBOX 1 1 m"), ":0");
+        assert_eq!(told(unit, "EXISTS d"), ":0");
+    }
+
+    #[test]
+    fn options_that_contradict_are_refused() {
+        let unit = &mut sicily();
+        told(unit, "SET s x");
+        for (command, error) in [
+            ("GEOSEARCH s x x x x x", "-WRONGTYPE"),
+            ("GEOSEARCH g FROMMEMBER x ASC ASC ASC", "-ERR could not decode requested zset member"),
+            ("GEOSEARCH g FROMMEMBER a FROMLONLAT 1 1 BYRADIUS 1 m", "-ERR syntax error"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 m BYBOX 1 1 m", "-ERR syntax error"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 m STOREDIST", "-ERR syntax error"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 m COUNT", "-ERR syntax error"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS x m", "-ERR need numeric radius"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS -1 x", "-ERR radius cannot be negative"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 x", "-ERR unsupported unit provided."),
+            ("GEOSEARCH g FROMMEMBER a BYBOX x 1 m", "-ERR need numeric width"),
+            ("GEOSEARCH g FROMMEMBER a BYBOX 1 x m", "-ERR need numeric height"),
+            ("GEOSEARCH g FROMMEMBER a BYBOX 1 -1 m", "-ERR height or width cannot be negative"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 m COUNT 0", "-ERR COUNT must be > 0"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 m COUNT x", "-ERR value is not an integer"),
+            ("GEOSEARCH g FROMMEMBER a BYRADIUS 1 m ANY", "-ERR the ANY argument requires COUNT"),
+            (
+                "GEOsearch g BYRADIUS 1 m ASC ASC",
+                "-ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for GEOsearch",
+            ),
+            (
+                "GEOSEARCH none FROMMEMBER a ASC ANY ASC",
+                "-ERR exactly one of BYRADIUS and BYBOX can be specified for GEOSEARCH",
+            ),
+            (
+                "GEOSEARCHSTORE d g FROMMEMBER a WITHDIST ASC ASC",
+                "-ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD",
+            ),
+        ] {
+            let reply = told(unit, command);
+            assert!(reply.starts_with(error), "{command}: {reply}");
+        }
+    }
+}

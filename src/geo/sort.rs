@@ -139,3 +139,95 @@ fn swap_blocks<T>(items: &mut [T], start: usize, end: usize, count: usize) {
         items.swap(start + index, end - count + index);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_items_are_those_of_a_full_sort(
+            keys in prop::collection::vec(0..60u8, 0..300),
+            wanted in 0..310usize,
+        ) {
+            let mut items: Vec<(u8, usize)> = keys.iter().copied().zip(0..).collect();
+            sort_first(&mut items, wanted, &|a, b| a.0.cmp(&b.0));
+            let mut sorted = keys.clone();
+            sorted.sort_unstable();
+            let wanted = wanted.min(keys.len());
+            prop_assert!(items[..wanted].iter().map(|item| item.0).eq(sorted[..wanted].to_vec()));
+            items.sort_unstable_by_key(|item| item.1);
+            prop_assert!(items.into_iter().eq(keys.into_iter().zip(0..)), "no item is lost");
+        }
+    }
+
+    /// What a valkey-server 8.1 answers to GEOSEARCH with COUNT, where five members each are at four
+    /// distances.
+    #[test]
+    fn equal_items_follow_each_other_as_in_redis() {
+        let items: Vec<(u8, usize)> = (0..20).map(|at| ([3, 2, 0, 1][at / 5], at)).collect();
+        let places = |items: &[(u8, usize)]| items.iter().map(|item| item.1).collect::<Vec<_>>();
+        let mut nearest = items.clone();
+        sort_first(&mut nearest, 8, &|a, b| a.0.cmp(&b.0));
+        assert_eq!(places(&nearest[..8]), [10, 14, 13, 12, 11, 19, 15, 16]);
+        let mut farthest = items;
+        sort_first(&mut farthest, 12, &|a, b| b.0.cmp(&a.0));
+        assert_eq!(places(&farthest[..12]), [1, 2, 3, 4, 0, 9, 5, 6, 7, 8, 19, 15]);
+    }
+
+    /// An order that is made up while it is asked for, so that every pivot is a bad one (McIlroy,
+    /// "A killer adversary for quicksort", 1999).
+    struct Adversary {
+        /// None as long as an item may still be anywhere above the others.
+        ranks: RefCell<Vec<Option<usize>>>,
+        fixed: Cell<usize>,
+        candidate: Cell<usize>,
+        asked: Cell<usize>,
+    }
+
+    impl Adversary {
+        fn fix(&self, item: usize) {
+            self.ranks.borrow_mut()[item] = Some(self.fixed.get());
+            self.fixed.set(self.fixed.get() + 1);
+        }
+
+        fn compare(&self, a: usize, b: usize) -> Ordering {
+            self.asked.set(self.asked.get() + 1);
+            let rank = |item: usize| self.ranks.borrow()[item];
+            if rank(a).is_none() && rank(b).is_none() {
+                self.fix(if a == self.candidate.get() { a } else { b });
+            }
+            match (rank(a), rank(b)) {
+                (None, _) => {
+                    self.candidate.set(a);
+                    Ordering::Greater
+                }
+                (_, None) => {
+                    self.candidate.set(b);
+                    Ordering::Less
+                }
+                (one, other) => one.cmp(&other),
+            }
+        }
+    }
+
+    #[test]
+    fn no_input_is_slow() {
+        let len = 20_000;
+        let adversary = Adversary {
+            ranks: RefCell::new(vec![None; len]),
+            fixed: Cell::new(0),
+            candidate: Cell::new(0),
+            asked: Cell::new(0),
+        };
+        let mut items: Vec<usize> = (0..len).collect();
+        sort_first(&mut items, len - 1, &|a, b| adversary.compare(*a, *b));
+        assert!(adversary.asked.get() < 100 * len, "{} comparisons", adversary.asked.get());
+        let ranks = adversary.ranks.borrow();
+        assert!(items[..len - 1].is_sorted_by_key(|item| ranks[*item].unwrap_or(len)));
+    }
+}

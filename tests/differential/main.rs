@@ -16,6 +16,7 @@ mod support;
 mod collections;
 mod compare;
 mod generate;
+mod geo;
 mod grammar;
 mod lists;
 mod run;

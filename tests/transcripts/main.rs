@@ -41,6 +41,7 @@ transcripts! {
     dump_restore,
     expiry,
     floats,
+    geo,
     hyperloglog,
     inline,
     keys,
