@@ -20,6 +20,9 @@ const NARROWER_FROM_LATITUDE: f64 = 80.0;
 /// How much the ends of an area are moved outwards for what is rounded, in degrees and as a part.
 const MARGIN: f64 = 1e-9;
 
+/// More than what a distance is rounded by; near the other side of the globe it is decimeters.
+const ROUNDED_METERS: f64 = 1.0;
+
 /// Cells around one, to the east and to the north, in the order in which they are searched.
 const NEIGHBOURS: [(i32, i32); 8] =
     [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
@@ -64,6 +67,10 @@ impl Area {
     pub fn distance_inside(&self, point: &Point) -> Option<f64> {
         match self.shape {
             Shape::Circle { radius } => {
+                // Most of what lies outside does so by its latitude alone, which takes no sine.
+                if self.middle.meters_north_to(point) > radius + ROUNDED_METERS {
+                    return None;
+                }
                 let distance = self.middle.meters_to(point);
                 (distance <= radius).then_some(distance)
             }

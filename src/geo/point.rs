@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use crate::command::long_double::Finite;
 use crate::resp::write::Reply;
 
 /// The highest longitude, east; the lowest is its opposite. In degrees.
@@ -61,16 +62,9 @@ impl Point {
     /// Replies with longitude and latitude.
     pub fn reply(&self, reply: &mut Reply<'_>) {
         reply.array(2);
-        reply.double_text(&coordinate(self.longitude));
-        reply.double_text(&coordinate(self.latitude));
+        reply.double_text(&Finite::from(self.longitude).to_text());
+        reply.double_text(&Finite::from(self.latitude).to_text());
     }
-}
-
-/// Seventeen decimal places, without zeros at their end.
-fn coordinate(degrees: f64) -> String {
-    let mut text = format!("{degrees:.17}");
-    text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
-    text
 }
 
 /// Replies with a distance, as a string in both protocols.
@@ -103,14 +97,6 @@ mod tests {
         assert_eq!(point(5.0, 5.0).meters_to(&point(5.0, 5.0)), 0.0);
         let across = point(179.9, 0.0).meters_to(&point(-179.9, 0.0));
         assert!((across - quarter / 450.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn coordinates_have_up_to_seventeen_places() {
-        assert_eq!(coordinate(180.0), "180");
-        assert_eq!(coordinate(-0.5), "-0.5");
-        assert_eq!(coordinate(LATITUDE_MAX), "85.0511287799999991");
-        assert_eq!(coordinate(0.000_001_267_360_580_925_469_5), "0.00000126736058093");
     }
 
     #[test]

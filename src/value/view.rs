@@ -132,9 +132,7 @@ impl<'a> ZsetRef<'a> {
                 let below = move |item: &Scored<'_>| item.0 < score;
                 Box::new(members.iter().map(scored).skip_while(below))
             }
-            ZsetRef::Large(zset) => {
-                Box::new(zset.iter_from_rank(zset.count_below(score, false), false))
-            }
+            ZsetRef::Large(zset) => Box::new(zset.iter_from_score(score)),
         }
     }
 
