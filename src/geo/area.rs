@@ -108,7 +108,8 @@ impl Area {
             let cell = own.neighbour(east, north);
             // At step 1 the neighbours of both sides are the same.
             let is_known = found[1..].last() == Some(&cell);
-            if !is_known && !(step > 1 && bounds.end_before(&own, east, north)) {
+            let is_needed = step == 1 || !bounds.end_before(&own, east, north);
+            if is_needed && !is_known {
                 found.push(cell);
             }
         }

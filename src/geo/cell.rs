@@ -213,6 +213,8 @@ mod tests {
             for (east, north) in [(1, 0), (0, 1), (1, 1), (-1, 1)] {
                 let other = cell.neighbour(east, north);
                 prop_assert_eq!(other.neighbour(-east, -north), cell);
+                prop_assert!(other.longitudes().1 <= LONGITUDE_MAX);
+                prop_assert!(other.latitudes().1 <= LATITUDE_MAX);
                 let (end, begin) = (cell.latitudes().1, other.latitudes().0);
                 let wraps = end == LATITUDE_MAX && begin == -LATITUDE_MAX;
                 prop_assert!(north == 0 || wraps || end == begin);

@@ -134,6 +134,10 @@ mod tests {
             let ascends = distances.is_sorted() && order == Order::Nearest;
             assert!(ascends || distances.iter().rev().is_sorted());
         }
+        if options.any {
+            let all = members_inside(zset, area, usize::MAX);
+            assert!(found.iter().all(|found| all[..wanted].contains(found)), "the first it meets");
+        }
         for Found { member, score, point, distance } in found {
             assert_eq!(naive.remove(member), Some(distance), "once, and as far as it is");
             assert_eq!((zset.score(member), cell::decode(score)), (Some(score), point));
