@@ -165,8 +165,8 @@ mod tests {
         }
     }
 
-    /// What a valkey-server 8.1 answers to GEOSEARCH with COUNT, where five members each are at four
-    /// distances.
+    /// What a valkey-server 8.1 answers to GEOSEARCH with COUNT, where five members each are at
+    /// four distances.
     #[test]
     fn equal_items_follow_each_other_as_in_redis() {
         let items: Vec<(u8, usize)> = (0..20).map(|at| ([3, 2, 0, 1][at / 5], at)).collect();

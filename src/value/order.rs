@@ -176,7 +176,8 @@ impl Order {
         slot.map_or(0, |(_, leaf, before)| before + place(leaf) as u64)
     }
 
-    /// Items upwards from the first with at least this score. O(log n) for the first, O(1) for each.
+    /// Items upwards from the first with at least this score. O(log n) for the first, O(1) for
+    /// each.
     pub fn iter_from_score(&self, score: f64) -> OrderIter<'_> {
         let cursor = self.tree.cursor_by(|key| match key.score < score {
             true => Ordering::Less,
