@@ -40,6 +40,8 @@ pub mod debug;
 #[cfg(feature = "server")]
 pub mod generic;
 #[cfg(feature = "server")]
+pub mod geo;
+#[cfg(feature = "server")]
 pub mod hashes;
 #[cfg(feature = "server")]
 pub mod hyperloglog;

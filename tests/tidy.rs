@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["command"],
     // The families of commands on keys; none knows another.
-    &["generic", "hashes", "hyperloglog", "lists", "sets", "streams", "strings", "zsets"],
+    &["generic", "geo", "hashes", "hyperloglog", "lists", "sets", "streams", "strings", "zsets"],
     &["transfer"],
     &["catalog"],
     &["config"],

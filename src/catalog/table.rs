@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::command::args::Args;
 use crate::command::spec::{BeginSearch, Command, FindKeys, KeySpec, Spec, key_flag};
-use crate::{generic, hashes, hyperloglog, lists, sets, streams, strings, transfer, zsets};
+use crate::{generic, geo, hashes, hyperloglog, lists, sets, streams, strings, transfer, zsets};
 
 /// The rows of all families, by folder and file.
 const FAMILIES: &[&[Command]] = &[
@@ -18,6 +18,10 @@ const FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::scan::COMMANDS,
     generic::sort::COMMANDS,
+    geo::add::COMMANDS,
+    geo::get::COMMANDS,
+    geo::radius::COMMANDS,
+    geo::search::COMMANDS,
     hashes::counter::COMMANDS,
     hashes::expiry::COMMANDS,
     hashes::get::COMMANDS,
@@ -169,12 +173,15 @@ pub struct InvalidKeys;
 /// those of this very call (SET with and without GET).
 ///
 /// # Errors
-/// When the arguments do not fit a key specification; keys found before stay reported.
+/// When the arguments do not fit a key specification, and [`Spec::more_keys`] does not stand in for
+/// it; keys found before stay reported.
 pub fn keys(
     spec: &Spec,
     args: &Args<'_>,
     mut found: impl FnMut(usize, u32),
 ) -> Result<(), InvalidKeys> {
+    let other = spec.more_keys.and_then(|more_keys| more_keys(args));
+    let mut other_is_known = false;
     for key_spec in spec.keys {
         if key_spec.flags & key_flag::NOT_KEY != 0 {
             continue;
@@ -182,14 +189,21 @@ pub fn keys(
         let Some(begin) = begin_of(key_spec, args) else {
             continue;
         };
-        let (first, last, step) = range_of(key_spec, begin, args).ok_or(InvalidKeys)?;
+        let (first, last, step) = match range_of(key_spec, begin, args) {
+            Some(range) => range,
+            None if spec.more_keys.is_some() => continue,
+            None => return Err(InvalidKeys),
+        };
         let flags = match key_spec.flags & key_flag::VARIABLE_FLAGS {
             0 => key_spec.flags,
             _ => flags_of_call(spec, key_spec, args),
         };
-        (first..=last).step_by(step).for_each(|at| found(at, flags));
+        for at in (first..=last).step_by(step) {
+            other_is_known |= other.is_some_and(|(other, _)| other == at);
+            found(at, flags);
+        }
     }
-    if let Some((at, flags)) = spec.more_keys.and_then(|more_keys| more_keys(args)) {
+    if let Some((at, flags)) = other.filter(|_| !other_is_known) {
         found(at, flags);
     }
     Ok(())
@@ -350,7 +364,7 @@ mod tests {
                 args[at] = word;
             }
             let found = places(spec, &args).expect("the arity leaves room for the keys");
-            let known = |keys: &&KeySpec| !matches!(keys.begin, BeginSearch::Unknown);
+            let known = |keys: &&KeySpec| matches!(keys.begin, BeginSearch::Index(_));
             assert!(found.len() >= spec.keys.iter().filter(known).count(), "{}", spec.name);
         }
     }

@@ -115,6 +115,26 @@ impl Ord for LongDouble {
     }
 }
 
+impl From<f64> for Finite {
+    /// The same number.
+    ///
+    /// # Panics
+    /// When it is infinite or no number.
+    fn from(number: f64) -> Finite {
+        const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+        assert!(number.is_finite(), "infinity is no finite number");
+        let bits = number.to_bits();
+        let fraction = bits & ((1 << FRACTION_BITS) - 1);
+        let (mantissa, exponent) = match bits >> FRACTION_BITS & 0x7ff {
+            0 => (fraction, 1),
+            exponent => (fraction | 1 << FRACTION_BITS, exponent as i64),
+        };
+        let exponent = exponent - 1023 - i64::from(FRACTION_BITS);
+        let found = Finite::rounded(number.is_sign_negative(), u128::from(mantissa), exponent);
+        found.expect("a double is within the range of a long double")
+    }
+}
+
 impl Finite {
     /// Zero.
     pub const ZERO: Finite = Finite { negative: false, mantissa: 0, exponent: 0 };
@@ -559,6 +579,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn doubles_keep_their_digits(
+            number in prop_oneof![-1e9..1e9f64, -1.0..1.0f64, -1e-15..1e-15, Just(5e-324)],
+        ) {
+            let exact = format!("{number:.17}");
+            let exact = exact.trim_end_matches('0').trim_end_matches('.');
+            let exact = if exact == "-0" { "0" } else { exact };
+            prop_assert_eq!(Finite::from(number).to_text(), exact);
+        }
+
         #[test]
         fn integers_are_exact(a in -(1i64 << 62)..1 << 62, b in -(1i64 << 62)..1 << 62) {
             prop_assert_eq!(sum(&a.to_string(), &b.to_string()), Some((a + b).to_string()));

@@ -20,3 +20,5 @@ pub mod row;
 pub mod spec;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;
+pub mod zset_scores;

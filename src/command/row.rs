@@ -67,6 +67,11 @@ impl Arg {
         Arg { token, ..self }
     }
 
+    /// The same under a name that is displayed.
+    pub const fn shown_as(self, display: &'static str) -> Arg {
+        Arg { display, ..self }
+    }
+
     /// The same, but it may be left out.
     pub const fn optional(self) -> Arg {
         Arg { optional: true, ..self }
@@ -75,11 +80,6 @@ impl Arg {
     /// The same, but it may be repeated.
     pub const fn multiple(self) -> Arg {
         Arg { multiple: true, ..self }
-    }
-
-    /// The same with a text for it in a syntax.
-    pub const fn shown_as(self, display: &'static str) -> Arg {
-        Arg { display, ..self }
     }
 
     /// The same with the version that brought it.

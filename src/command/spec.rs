@@ -273,7 +273,7 @@ pub struct Spec {
     pub history: &'static [(&'static str, &'static str)],
     /// Rows of subcommands, for containers.
     pub subcommands: &'static [Spec],
-    /// A key that no specification finds.
+    /// A key that specifications find not, or not in every call.
     pub more_keys: Option<MoreKeys>,
     /// For a command whose frame may be longer than its request; see [`Spec::extra_frame_bytes`].
     pub extra_bytes: Option<ExtraBytes>,

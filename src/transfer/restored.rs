@@ -9,6 +9,7 @@ use crate::command::encodings::{Encodings, hash, list, set};
 use crate::command::list_shape::grown_from;
 use crate::command::number::parse_integer;
 use crate::command::spec::Failure;
+use crate::command::zset::NewZset;
 use crate::engine::unit::{Key, NewString, Unit, ValueHandle};
 use crate::format::record::DeleteReason;
 use crate::rdb::payload::Object;
@@ -18,7 +19,6 @@ use crate::value::collection::Collection;
 use crate::value::item::Item;
 use crate::value::members::MemberHasher;
 use crate::value::score::{self, Scored};
-use crate::zsets::value::NewZset;
 
 use super::stream;
 

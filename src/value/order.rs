@@ -176,6 +176,22 @@ impl Order {
         slot.map_or(0, |(_, leaf, before)| before + place(leaf) as u64)
     }
 
+    /// Items upwards from the first with at least this score. O(log n) for the first, O(1) for
+    /// each.
+    pub fn iter_from_score(&self, score: f64) -> OrderIter<'_> {
+        let cursor = self.tree.cursor_by(|key| match key.score < score {
+            true => Ordering::Less,
+            false => Ordering::Greater,
+        });
+        let leaf = cursor.get().map(|slot| &**slot.1);
+        let index = leaf.map_or(0, |leaf| leaf.place_of_score(score, false));
+        let mut items = OrderIter { cursor: Some(cursor), leaf, index, reverse: false };
+        if leaf.is_some_and(|leaf| index == leaf.len()) {
+            items.turn();
+        }
+        items
+    }
+
     /// Items from the one of this rank on, upwards or, in `reverse`, downwards. Ranks count from
     /// the lowest item in both cases. O(log n) for the first, O(1) for each.
     pub fn iter_from_rank(&self, rank: u64, reverse: bool) -> OrderIter<'_> {
@@ -266,6 +282,8 @@ mod tests {
                 let upto = model.partition_point(|item| item.0 <= score) as u64;
                 assert_eq!(order.count_below(score, false), below);
                 assert_eq!(order.count_below(score, true), upto);
+                let up = order.iter_from_score(score);
+                assert!(up.eq(model[below as usize..].iter().map(scored)));
             }
         }
         assert_eq!(order.iter_from_rank(order.len(), false).next(), None);

@@ -128,6 +128,17 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
+    /// Members with their scores upwards, from the lowest that has at least this score.
+    pub fn iter_from_score(&self, score: f64) -> Box<dyn Iterator<Item = Scored<'a>> + 'a> {
+        match self {
+            ZsetRef::Packed(members) => {
+                let below = move |item: &Scored<'_>| item.0 < score;
+                Box::new(members.iter().map(scored).skip_while(below))
+            }
+            ZsetRef::Large(zset) => Box::new(zset.iter_from_score(score)),
+        }
+    }
+
     /// Members with their scores from a rank on, upwards or, in `reverse`, downwards. Ranks count
     /// from the lowest in both cases.
     pub fn iter_from_rank(

@@ -123,6 +123,12 @@ impl Zset {
         self.order.count_below_lex(member, or_equal)
     }
 
+    /// Members with their scores upwards, from the lowest that has at least this score. O(log n)
+    /// for the first, O(1) for each.
+    pub fn iter_from_score(&self, score: f64) -> OrderIter<'_> {
+        self.order.iter_from_score(score)
+    }
+
     /// Members with their scores from the one of this rank on, upwards or, in `reverse`, downwards.
     /// Ranks count from the lowest in both cases. O(log n) for the first, O(1) for each.
     pub fn iter_from_rank(&self, rank: u64, reverse: bool) -> OrderIter<'_> {

@@ -1,18 +1,10 @@
 //! Commands that set scores: ZADD, ZINCRBY.
 
-use std::collections::HashMap;
-
-use smallvec::SmallVec;
-
-use crate::command::collection::{NewItems, zset_of};
 use crate::command::double;
-use crate::command::encodings::Encodings;
 use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
-use crate::value::view::ZsetRef;
-
-use super::value::{Form, push};
+use crate::command::zset_scores::{Conditions, NewScores, Outcome, set_scores};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
@@ -75,39 +67,28 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Under which conditions a score is set, and what is told of it.
-#[derive(Clone, Copy, Default)]
-struct Options {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
-    /// Whether changed members count too.
-    ch: bool,
-    /// Whether scores are added to.
-    incr: bool,
-}
-
 fn zadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    add(call, Options::default())
+    add(call, false)
 }
 
 /// ZADD of one pair with INCR, which takes its other options too: all are one argument too many.
 fn zincrby(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    add(call, Options { incr: true, ..Options::default() })
+    add(call, true)
 }
 
-fn add(call: &mut Call<'_, '_, '_>, mut options: Options) -> Result<(), Failure> {
+fn add(call: &mut Call<'_, '_, '_>, incr: bool) -> Result<(), Failure> {
     let args = call.args;
+    let mut conditions = Conditions { incr, ..Conditions::default() };
+    let mut counts_changed = false;
     let mut first = 2;
     while first < args.len() {
         let known = [
-            ("NX", &mut options.nx),
-            ("XX", &mut options.xx),
-            ("GT", &mut options.gt),
-            ("LT", &mut options.lt),
-            ("CH", &mut options.ch),
-            ("INCR", &mut options.incr),
+            ("NX", &mut conditions.nx),
+            ("XX", &mut conditions.xx),
+            ("GT", &mut conditions.gt),
+            ("LT", &mut conditions.lt),
+            ("CH", &mut counts_changed),
+            ("INCR", &mut conditions.incr),
         ];
         let Some((_, option)) = known.into_iter().find(|(name, _)| args.is(first, name)) else {
             break;
@@ -119,7 +100,7 @@ fn add(call: &mut Call<'_, '_, '_>, mut options: Options) -> Result<(), Failure>
     if rest == 0 || !rest.is_multiple_of(2) {
         return Err(Failure::Syntax);
     }
-    let Options { nx, xx, gt, lt, incr, .. } = options;
+    let Conditions { nx, xx, gt, lt, incr } = conditions;
     if nx && xx {
         let text = "ERR XX and NX options at the same time are not compatible";
         return Err(Failure::text(text));
@@ -132,110 +113,13 @@ fn add(call: &mut Call<'_, '_, '_>, mut options: Options) -> Result<(), Failure>
         let text = "ERR INCR option supports a single increment-element pair";
         return Err(Failure::text(text));
     }
-    set_scores(call, options, first)
-}
-
-/// Sets scores under way: what stands, and what this call has put over it.
-struct Adding<'u, 'a> {
-    options: Options,
-    encodings: &'a Encodings,
-    zset: Option<ZsetRef<'u>>,
-    form: Form,
-    /// Scores set by this call, kept where a member may come again.
-    set: Option<HashMap<&'a [u8], f64>>,
-    items: NewItems,
-    added: i64,
-    updated: i64,
-    /// The resulting score of the last member, none where a condition kept it.
-    last: Option<f64>,
-}
-
-impl<'a> Adding<'_, 'a> {
-    fn add(&mut self, score: f64, member: &'a [u8]) -> Result<(), Failure> {
-        let Options { nx, xx, gt, lt, incr, .. } = self.options;
-        self.last = None;
-        let earlier = self.set.as_ref().and_then(|set| set.get(member).copied());
-        let current = earlier.or_else(|| self.zset.and_then(|zset| zset.score(member)));
-        let Some(current) = current else {
-            if !xx {
-                self.form.add(self.encodings, member);
-                self.put(score, member);
-                self.added += 1;
-            }
-            return Ok(());
-        };
-        if nx {
-            return Ok(());
-        }
-        let score = if incr { current + score } else { score };
-        if score.is_nan() {
-            return Err(Failure::text("ERR resulting score is not a number (NaN)"));
-        }
-        if gt && score <= current || lt && score >= current {
-            return Ok(());
-        }
-        if score == current {
-            self.last = Some(score);
-            return Ok(());
-        }
-        self.put(score, member);
-        self.updated += 1;
-        Ok(())
-    }
-
-    fn put(&mut self, score: f64, member: &'a [u8]) {
-        let kept = self.form.kept(score);
-        push(&mut self.items, kept, member);
-        if let Some(set) = &mut self.set {
-            set.insert(member, kept);
-        }
-        self.last = Some(score);
-    }
-}
-
-/// Sets the scores of the pairs from argument `first` on.
-fn set_scores(call: &mut Call<'_, '_, '_>, options: Options, first: usize) -> Result<(), Failure> {
-    let args = call.args;
     let pairs = (first..args.len()).step_by(2);
-    let count = pairs.len();
-    let scores: Option<SmallVec<[f64; 4]>> =
-        pairs.clone().map(|at| double::parse(args.get(at))).collect();
-    let scores = scores.ok_or(Failure::NotFloat)?;
-    let key = call.unit.key(call.db, args.get(1));
-    let view = call.unit.get_to_change(&key);
-    let (zset, form, is_converted) = match &view {
-        Some(view) => {
-            let before = Form::of(view)?;
-            let mut form = before;
-            form.expect(call.encodings, count as u64);
-            (Some(zset_of(view)?), form, form != before)
-        }
-        None => {
-            let first_bytes = args.get(first + 1).len();
-            (None, Form::new(call.encodings, count as u64, first_bytes), false)
-        }
-    };
-    let mut adding = Adding {
-        options,
-        encodings: call.encodings,
-        zset,
-        form,
-        set: (count > 1).then(HashMap::new),
-        items: NewItems::default(),
-        added: 0,
-        updated: 0,
-        last: None,
-    };
-    for (at, score) in pairs.zip(&scores) {
-        adding.add(*score, args.get(at + 1))?;
-    }
-    let Adding { form, items, added, updated, last, .. } = adding;
-    // So many members make a skiplist even where none of them is set.
-    if !items.is_empty() || is_converted {
-        call.unit.edit(&key, form.shape(), items.edit());
-    }
+    let scores = pairs.map(|at| Some((double::parse(args.get(at))?, args.get(at + 1))));
+    let scores: Option<NewScores<'_>> = scores.collect();
+    let Outcome { added, updated, last } =
+        set_scores(call, conditions, &scores.ok_or(Failure::NotFloat)?)?;
     match last {
-        _ if !options.incr => call.reply.integer(if options.ch { added + updated } else { added }),
+        _ if !incr => call.reply.integer(if counts_changed { added + updated } else { added }),
         Some(score) => double::reply(call.reply, score),
         None => call.reply.null(),
     }

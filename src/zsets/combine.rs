@@ -6,9 +6,10 @@ use crate::command::number::{integer, parse_integer};
 use crate::command::row::{counted_keys, key_arg, keys_at, named_key, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
+use crate::command::zset::NewZset;
 
 use super::merge::{Aggregate, Operation, Source, merged, shared_count};
-use super::value::{NewZset, reply_scored};
+use super::reply::reply_scored;
 
 const NUMKEYS: Arg = Arg::new("numkeys", ArgKind::Integer);
 const DESTINATION: Arg = named_key("destination", 0);

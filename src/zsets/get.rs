@@ -4,9 +4,9 @@ use crate::command::double;
 use crate::command::row::{first_key, key_arg, word};
 use crate::command::spec::key_flag::{ACCESS, RO};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::zset::read_zset;
 
 use super::span::{By, Span};
-use super::value::read_zset;
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {

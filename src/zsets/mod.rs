@@ -8,6 +8,6 @@ pub mod merge;
 pub mod pop;
 pub mod range;
 pub mod remove;
+pub mod reply;
 pub mod scan;
 pub mod span;
-pub mod value;

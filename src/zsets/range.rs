@@ -6,11 +6,12 @@ use crate::command::number::integer;
 use crate::command::row::{block, first_key, key_arg, keys_at, named_key, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
+use crate::command::zset::{NewZset, read_zset};
 use crate::value::score::Scored;
 use crate::value::view::ZsetRef;
 
+use super::reply::reply_scored;
 use super::span::{By, Span, members};
-use super::value::{NewZset, read_zset, reply_scored};
 
 const LIMIT: Arg =
     block("limit", &[Arg::new("offset", ArgKind::Integer), Arg::new("count", ArgKind::Integer)])

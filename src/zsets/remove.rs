@@ -7,10 +7,10 @@ use crate::command::collection::{GoneMembers, distinct, edit_or_delete, zset_of}
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{DELETE, RW};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
+use crate::command::zset::Form;
 use crate::engine::unit::{Key, Unit, ValueRef};
 
 use super::span::{By, REMOVED_BYTES, Span, members, removed_bytes};
-use super::value::Form;
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {

@@ -8,10 +8,11 @@ use crate::command::pick::Pick;
 use crate::command::row::{block, first_key, key_arg, word};
 use crate::command::spec::key_flag::{ACCESS, RO};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::zset::read_zset;
 use crate::value::score::{self, Scored};
 use crate::value::view::ZsetRef;
 
-use super::value::{read_zset, reply_scored};
+use super::reply::reply_scored;
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {

@@ -6,7 +6,7 @@ use crate::collections;
 use crate::grammar;
 use crate::support::prng::Prng;
 use crate::support::value::show_command;
-use crate::{lists, streams, zsets};
+use crate::{geo, lists, streams, zsets};
 
 /// Connections of a session.
 pub const CONNECTIONS: usize = 2;
@@ -178,6 +178,7 @@ impl Generator {
             args.pop();
         }
         zsets::tame(&mut args);
+        geo::tame(&mut args);
         if args[0] == b"SETBIT" && args.len() == 4 && self.watching.contains(&true) {
             // A bit that stays as it is makes a short string raw: Firn logs that, so WATCH sees it.
             args[0] = b"GETBIT".to_vec();

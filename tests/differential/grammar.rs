@@ -196,8 +196,14 @@ const ROWS: &[Row] = &[
 ];
 
 /// Rows of families that have sessions of their own, in which commands of all kinds are mixed.
-pub const THEMES: &[&[Row]] =
-    &[ROWS, collections::ROWS, crate::lists::ROWS, crate::zsets::ROWS, crate::streams::ROWS];
+pub const THEMES: &[&[Row]] = &[
+    ROWS,
+    collections::ROWS,
+    crate::lists::ROWS,
+    crate::zsets::ROWS,
+    crate::streams::ROWS,
+    crate::geo::ROWS,
+];
 
 /// A command with its arguments, mostly of a theme.
 pub fn command(random: &mut Prng, theme: &[Row]) -> Vec<Vec<u8>> {
@@ -215,7 +221,8 @@ pub fn command(random: &mut Prng, theme: &[Row]) -> Vec<Vec<u8>> {
     unreachable!("a number below the sum of the weights falls on a row")
 }
 
-fn fill(random: &mut Prng, args: &mut Vec<Vec<u8>>, shapes: &[Shape]) {
+/// Appends what the shapes stand for.
+pub fn fill(random: &mut Prng, args: &mut Vec<Vec<u8>>, shapes: &[Shape]) {
     for shape in shapes {
         match *shape {
             Keys => (0..=random.below(3)).for_each(|_| args.push(key(random))),

@@ -17,6 +17,7 @@ mod support;
 mod collections;
 mod compare;
 mod generate;
+mod geo;
 mod grammar;
 mod later;
 mod lists;

@@ -43,6 +43,7 @@ transcripts! {
     dump_restore,
     expiry,
     floats,
+    geo,
     hyperloglog,
     inline,
     keys,

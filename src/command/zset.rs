@@ -1,16 +1,15 @@
 //! Sorted sets between the keyspace and commands.
 
-use crate::command::collection::{NewItems, encoding_of, zset_of};
-use crate::command::double;
-use crate::command::encodings::{Encodings, zset};
-use crate::command::spec::Failure;
 use crate::engine::unit::{Key, Unit, View};
 use crate::format::record::DeleteReason;
-use crate::resp::write::{Protocol, Reply};
 use crate::types::ValueKind;
 use crate::value::item::Item;
 use crate::value::score::{self, Scored};
 use crate::value::view::ZsetRef;
+
+use super::collection::{NewItems, encoding_of, zset_of};
+use super::encodings::{Encodings, zset};
+use super::spec::Failure;
 
 /// The sorted set that a command reads, none where there is no key.
 pub fn read_zset<'u>(
@@ -124,26 +123,6 @@ impl NewZset {
 /// Adds a member with its score to what is logged.
 pub fn push(items: &mut NewItems, score: f64, member: &[u8]) {
     items.push(Item::new(member, &score::encode(score)));
-}
-
-/// Replies with members, each followed by its score or together with it, as the protocol has it.
-pub fn reply_scored<'m>(
-    reply: &mut Reply<'_>,
-    count: usize,
-    members: impl Iterator<Item = Scored<'m>>,
-    with_scores: bool,
-) {
-    let as_pairs = with_scores && reply.protocol() == Protocol::Resp3;
-    reply.array(if with_scores && !as_pairs { 2 * count } else { count });
-    for (score, member) in members {
-        if as_pairs {
-            reply.array(2);
-        }
-        reply.bulk(member);
-        if with_scores {
-            double::reply(reply, score);
-        }
-    }
 }
 
 #[cfg(test)]
