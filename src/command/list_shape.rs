@@ -55,6 +55,9 @@ pub fn grown(
     encoding: u8,
     (count, bytes): (u64, u64),
 ) -> u8 {
+    if encoding != list::LISTPACK {
+        return encoding;
+    }
     match known {
         None => grown_from(encodings, encoding, (0, std::iter::empty()), (count, bytes)),
         Some(known) => {

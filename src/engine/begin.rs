@@ -2,6 +2,8 @@
 //! key is hot or known to be absent before a handler runs.
 
 use std::sync::{Arc, MutexGuard};
+use std::thread;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -52,6 +54,18 @@ pub type Standing<'s, 'v> = &'s dyn Fn(&Key<'_>) -> Option<ValueRef<'v>>;
 /// Room for copied values that is reserved before any has been looked at, in bytes: small ones are
 /// found to fit, and their units begin at once.
 const COPIED_BYTES_GUESS: u64 = 4 << 10;
+
+/// How often a taken partition is looked at before its thread rests: for about two microseconds,
+/// which is longer than most units take.
+const LOCK_SPINS: usize = 8;
+/// Pauses of the processor between two looks.
+const SPIN_PAUSES: usize = 16;
+/// Rests before the thread waits to be woken. Who waits for a wake makes the holder pay for it, with
+/// a call of the kernel for each unit, and where all clients want one key the price is that of the
+/// commands themselves.
+const LOCK_RESTS: usize = 40;
+/// Length of a rest.
+const LOCK_REST: Duration = Duration::from_micros(50);
 
 /// What came of the attempt.
 pub enum Begin<'e> {
@@ -255,7 +269,17 @@ impl Core {
 
     /// One shard; an error when a panic under its lock has poisoned the engine (D5).
     pub(super) fn lock(&self, index: usize) -> Result<MutexGuard<'_, Shard>> {
-        self.shards[index].0.lock().map_err(|_| Error::Poisoned {
+        let shard = &self.shards[index].0;
+        for round in 0..LOCK_SPINS + LOCK_RESTS {
+            if let Ok(guard) = shard.try_lock() {
+                return Ok(guard);
+            }
+            match round < LOCK_SPINS {
+                true => (0..SPIN_PAUSES).for_each(|_| std::hint::spin_loop()),
+                false => thread::park_timeout(LOCK_REST),
+            }
+        }
+        shard.lock().map_err(|_| Error::Poisoned {
             reason: "a panic interrupted a change in memory; reopen the database".into(),
         })
     }

@@ -225,6 +225,11 @@ impl Engine {
         self.core.begin(keys, intent)
     }
 
+    /// Whether two places are in one partition.
+    pub fn are_together(&self, one: Position, other: Position) -> bool {
+        self.core.shard_of(one) == self.core.shard_of(other)
+    }
+
     /// Locks the whole keyspace and starts a unit; `keys` are those that its handlers will touch.
     pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
         self.core.begin_all(keys, intent)

@@ -211,6 +211,21 @@ impl<'e> Unit<'e> {
         Key { db, position, bytes }
     }
 
+    /// The highest LSN that its replies reveal so far, those of its own writes aside.
+    pub fn observed(&self) -> Lsn {
+        self.observed
+    }
+
+    /// Whether clients wait for keys of its partitions.
+    pub fn is_waited_for(&self) -> bool {
+        self.guards.iter().any(|(_, shard)| shard.waiting.is_waited_for())
+    }
+
+    /// Lets the next handler find the place of its key, which is known already.
+    pub fn turn_to(&mut self, key: &Key<'_>) {
+        self.first = Some((key.bytes.as_ptr(), key.bytes.len(), key.position));
+    }
+
     /// The live key: an access, and a lookup that found it or missed.
     pub fn get(&mut self, key: &Key<'_>) -> Option<View<'_>> {
         self.look(key, Look { is_access: true, is_lookup: true })

@@ -95,6 +95,11 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// Whether there is anybody.
+    pub fn is_waited_for(&self) -> bool {
+        !self.by_place.is_empty()
+    }
+
     /// Databases that stood for one keyspace stand for another: (from, to), all at once. Whoever
     /// waits there looks again.
     pub fn move_keyspaces(&mut self, moves: &[(KeyspaceId, KeyspaceId)]) {
@@ -180,7 +185,7 @@ impl Unit<'_> {
 
     /// Serves those who wait for what this unit has made ready, and for what serving makes ready.
     pub(super) fn serve_waiting(&mut self) {
-        if self.guards.iter().all(|(_, shard)| shard.waiting.by_place.is_empty()) {
+        if !self.is_waited_for() {
             return;
         }
         let mut looked_at = vec![0; self.guards.len()];

@@ -3,21 +3,24 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::command::args::Args;
+use crate::command::spec::flag;
 use crate::config::settings::Settings;
 use crate::engine::Engine;
 use crate::resp::parse::{Found, Limits, Parser, ProtocolError};
 use crate::resp::write::Reply;
 use crate::session::call::Outcome;
 use crate::session::dispatch::{Dispatcher, Request};
-use crate::session::state::ReplyMode;
-use crate::session::table::{KeyPlan, Lookup};
-use crate::types::Position;
+use crate::session::state::{ReplyMode, Session};
+use crate::session::table::{KeyPlan, Lookup, Row};
+use crate::types::{Lsn, Position};
 
 use super::connection::{Connection, Interrupt};
 use super::input::owner_for;
 use super::meter::{Meter, note_slow};
+use super::outbox::{Outbox, Pool};
 
 /// Commands that are parsed and prefetched before the first of them runs.
 const GROUP_MAX: usize = 32;
@@ -209,8 +212,13 @@ impl Connection {
             Lookup::Found(row) => row.keys == KeyPlan::First,
             _ => false,
         };
+        let mut last = None;
         let positions = planned.iter().filter(with_key).map(|one| one.position);
-        engine.prefetch(self.session.db, positions);
+        let others: SmallVec<[Position; GROUP_MAX]> =
+            positions.filter(|position| last.replace(*position) != Some(*position)).collect();
+        if others.len() > 1 {
+            engine.prefetch(self.session.db, others.iter().copied());
+        }
     }
 
     /// Runs a group; how many commands are done, and why it stopped early.
@@ -221,55 +229,40 @@ impl Connection {
         dispatcher: &Dispatcher<'_>,
         plan: &Plan<'_>,
     ) -> (usize, Option<Interrupt>) {
-        let worker = self.worker.clone();
-        let services = dispatcher.services;
-        let mut meter = Meter::start(dispatcher.stats, dispatcher.settings);
-        let durable = services.engine.durable_lsn();
-        let mut pool = worker.pool.borrow_mut();
-        let mut done = 0;
-        let mut interrupt = None;
-        for command in plan.planned.iter() {
+        let Connection { parser, session, outbox, worker, is_closing, .. } = self;
+        let args = plan.planned.iter().map(|command| {
             let ranges = &plan.ranges[command.ranges.0 as usize..command.ranges.1 as usize];
-            let args = if command.is_inline {
-                Args::new(self.parser.inline(), ranges, None)
-            } else {
-                Args::new(input, ranges, owner_for(owner, ranges))
+            match command.is_inline {
+                true => Args::new(parser.inline(), ranges, None),
+                false => Args::new(input, ranges, owner_for(owner, ranges)),
+            }
+        });
+        let args: SmallVec<[Args<'_>; GROUP_MAX]> = args.collect();
+        let requests = plan.planned.iter().zip(&args).map(|(command, args)| Request {
+            lookup: command.lookup,
+            args,
+            position: command.position,
+            bytes: (command.bytes.1 - command.bytes.0) as usize,
+        });
+        let requests: SmallVec<[Request<'_>; GROUP_MAX]> = requests.collect();
+        let mut run = Run {
+            dispatcher,
+            session,
+            outbox,
+            pool: &mut worker.pool.borrow_mut(),
+            meter: Meter::start(dispatcher.stats, dispatcher.settings),
+            durable: dispatcher.services.engine.durable_lsn(),
+            is_closing,
+        };
+        let (mut done, mut interrupt) = (0, None);
+        while done < requests.len() && interrupt.is_none() && !*run.is_closing {
+            let together = run.together(&requests[done..]);
+            done += match together {
+                0 => run.one(&requests[done], &mut interrupt),
+                count => count,
             };
-            let request = Request {
-                lookup: command.lookup,
-                args: &args,
-                position: command.position,
-                bytes: (command.bytes.1 - command.bytes.0) as usize,
-            };
-            if let Lookup::Found(row) = command.lookup {
-                meter.before(row, request.bytes);
-            }
-            let offset = self.outbox.end();
-            let out = self.outbox.filling(&mut pool);
-            let outcome = dispatcher.run(&mut self.session, &request, out);
-            match outcome {
-                Outcome::Retry(wait) => {
-                    interrupt = Some(Interrupt::Wait(wait));
-                    break;
-                }
-                Outcome::Done(lsn) if lsn > durable => self.outbox.gate(offset, lsn),
-                Outcome::Done(_) => {}
-                Outcome::Close => self.is_closing = true,
-                Outcome::Job(job) => interrupt = Some(Interrupt::Job(job)),
-                Outcome::Later(ms, job) => interrupt = Some(Interrupt::Later(ms, job)),
-                Outcome::Blocked(blocked) => interrupt = Some(Interrupt::Blocked(blocked)),
-            }
-            done += 1;
-            if let Lookup::Found(row) = command.lookup
-                && let Some(micros) = meter.after(row, request.bytes)
-            {
-                note_slow(services, dispatcher.settings, &self.session, row, &args, micros);
-            }
-            if self.is_closing || interrupt.is_some() {
-                break;
-            }
         }
-        meter.close();
+        run.meter.close();
         (done, interrupt)
     }
 
@@ -281,6 +274,95 @@ impl Connection {
         if self.session.reply_mode() == ReplyMode::On {
             let out = self.outbox.filling(&mut self.worker.pool.borrow_mut());
             Reply::new(out, self.session.protocol).error(&text);
+        }
+    }
+}
+
+/// Commands of a group on their way.
+struct Run<'r, 'd> {
+    dispatcher: &'r Dispatcher<'d>,
+    session: &'r mut Session,
+    outbox: &'r mut Outbox,
+    pool: &'r mut Pool,
+    meter: Meter<'r>,
+    /// What was durable when the group began.
+    durable: Lsn,
+    is_closing: &'r mut bool,
+}
+
+impl Run<'_, '_> {
+    /// Runs one command; how many are done.
+    fn one(&mut self, request: &Request<'_>, interrupt: &mut Option<Interrupt>) -> usize {
+        if let Lookup::Found(row) = request.lookup {
+            self.meter.before(row, request.bytes);
+        }
+        let offset = self.outbox.end();
+        let out = self.outbox.filling(self.pool);
+        match self.dispatcher.run(self.session, request, out) {
+            Outcome::Retry(wait) => {
+                *interrupt = Some(Interrupt::Wait(wait));
+                return 0;
+            }
+            Outcome::Done(lsn) => self.gate(offset, lsn),
+            Outcome::Close => *self.is_closing = true,
+            Outcome::Job(job) => *interrupt = Some(Interrupt::Job(job)),
+            Outcome::Later(ms, job) => *interrupt = Some(Interrupt::Later(ms, job)),
+            Outcome::Blocked(blocked) => *interrupt = Some(Interrupt::Blocked(blocked)),
+        }
+        if let Lookup::Found(row) = request.lookup {
+            self.measured(row, request);
+        }
+        1
+    }
+
+    /// Runs the first requests that may run as one unit, if there are several; how many.
+    fn together(&mut self, requests: &[Request<'_>]) -> usize {
+        let dispatcher = self.dispatcher;
+        let [first, others @ ..] = requests else { return 0 };
+        if !dispatcher.joins(self.session) {
+            return 0;
+        }
+        let joined = others.iter().take_while(|next| dispatcher.may_join(first, next)).count();
+        let requests = &requests[..1 + joined];
+        if joined == 0 {
+            return 0;
+        }
+        let Some(mut unit) = dispatcher.begin_together(self.session, requests) else { return 0 };
+        let start = self.outbox.end();
+        let mut writes = false;
+        for request in requests {
+            let Lookup::Found(row) = request.lookup else {
+                unreachable!("it was joined by its row")
+            };
+            self.meter.before(row, request.bytes);
+            let offset = self.outbox.end();
+            let out = self.outbox.filling(self.pool);
+            let lsn = dispatcher.run_together(row, &mut unit, self.session, request, out);
+            writes = row.has(flag::WRITE);
+            if !writes {
+                self.gate(offset, lsn);
+            }
+            self.measured(row, request);
+        }
+        let lsn = dispatcher.finish_together(self.session, unit);
+        if writes {
+            self.gate(start, lsn);
+        }
+        requests.len()
+    }
+
+    /// Holds replies from an offset on back until an LSN is durable.
+    fn gate(&mut self, offset: u64, lsn: Lsn) {
+        if lsn > self.durable {
+            self.outbox.gate(offset, lsn);
+        }
+    }
+
+    /// A command has run.
+    fn measured(&mut self, row: &'static Row, request: &Request<'_>) {
+        if let Some(micros) = self.meter.after(row, request.bytes) {
+            let Dispatcher { services, settings, .. } = self.dispatcher;
+            note_slow(services, settings, self.session, row, request.args, micros);
         }
     }
 }

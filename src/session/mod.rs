@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod exec_keys;
 pub mod fieldsets;
 pub mod latency;
+mod neighbours;
 pub mod pause;
 pub mod services;
 pub mod slowlog;

@@ -205,12 +205,16 @@ impl MemberChunk {
         };
         let (old, end) = self.item_at(at);
         let old_deadline_ms = old.deadline_ms;
-        if end - at == item.encoded_len() {
-            let len = self.data.len();
-            reserve(&mut self.data, end - at);
-            item.encode(&mut self.data);
-            self.data.copy_within(len.., at);
-            self.data.truncate(len);
+        let payload_at = end - old.payload.len();
+        if old.payload.len() == item.payload.len()
+            && old_deadline_ms.is_some() == item.deadline_ms.is_some()
+        {
+            // The lengths in front stay as they are, and so does the member.
+            self.data[payload_at..end].copy_from_slice(item.payload);
+            if let Some(deadline_ms) = item.deadline_ms {
+                let bytes = deadline_ms.to_le_bytes();
+                self.data[payload_at - bytes.len()..payload_at].copy_from_slice(&bytes);
+            }
             self.note_deadline(item);
             self.forget_deadline(old_deadline_ms);
         } else {

@@ -1,0 +1,92 @@
+//! Neighbours of a pipeline that run as one unit: quick commands on keys of one partition take one
+//! lock and write one frame, so that a crash has all of them or none.
+
+use smallvec::SmallVec;
+
+use crate::command::spec::flag;
+use crate::engine::unit::{Key, Unit};
+use crate::engine::{Begin, Intent};
+use crate::resp::write::Output;
+use crate::types::Lsn;
+
+use super::dispatch::{Dispatcher, Request};
+use super::state::Session;
+use super::table::{KeyPlan, Lookup, Row, Runner, is_quick};
+
+/// What commands of one unit have in common.
+const ALIKE: u32 = flag::WRITE | flag::FREES;
+/// What runs by itself.
+const ALONE: u32 = flag::BLOCKING | flag::SCANS | flag::COPIES | flag::REACHES | flag::ALL_KEYS;
+
+/// The row of a request that may run in one unit with others.
+fn joinable(request: &Request<'_>) -> Option<&'static Row> {
+    let Lookup::Found(row) = request.lookup else { return None };
+    let runs_on_a_key = matches!(row.runner, Runner::Data(_)) && row.keys == KeyPlan::First;
+    let fits = runs_on_a_key
+        && row.spec.flags & ALONE == 0
+        && is_quick(row, request.bytes)
+        && row.takes(request.args.len());
+    fits.then_some(row)
+}
+
+impl<'d> Dispatcher<'d> {
+    /// Whether commands of this client may run together at all.
+    pub fn joins(&self, session: &Session) -> bool {
+        !session.needs_attention() && !self.services.pause.is_active()
+    }
+
+    /// Whether two neighbours may run in one unit.
+    pub fn may_join(&self, first: &Request<'_>, next: &Request<'_>) -> bool {
+        let rows = joinable(first).zip(joinable(next));
+        rows.is_some_and(|(first, next)| (first.spec.flags ^ next.spec.flags) & ALIKE == 0)
+            && self.services.engine.are_together(first.position, next.position)
+    }
+
+    /// A unit for neighbours that may all run in one. None where they have to run one by one: a key
+    /// must be fetched, the log has no room at once, or somebody waits for what one of them brings.
+    pub fn begin_together(&self, session: &Session, requests: &[Request<'_>]) -> Option<Unit<'d>> {
+        let row = joinable(requests.first()?)?;
+        let keys = requests.iter().map(|request| self.key_of(session, request));
+        let keys: SmallVec<[Key<'_>; 32]> = keys.collect();
+        let bytes = |request: &Request<'_>| {
+            joinable(request).map(|row| self.frame_bytes(row, request.args, request.bytes))
+        };
+        let frame_bytes: u64 = requests.iter().filter_map(bytes).sum();
+        let intent = Intent {
+            write: row.has(flag::WRITE),
+            frees: row.has(flag::FREES),
+            frame_bytes,
+            now_ms: self.now_ms,
+        };
+        match self.services.engine.begin(&keys, intent) {
+            Begin::Ready(unit) if !unit.is_waited_for() => Some(unit),
+            _ => None,
+        }
+    }
+
+    /// Runs one of them; the LSN that its reply waits for, if it is a read.
+    pub fn run_together(
+        &self,
+        row: &'static Row,
+        unit: &mut Unit<'d>,
+        session: &Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) -> Lsn {
+        let Runner::Data(run) = row.runner else { unreachable!("what is joined is on a key") };
+        unit.turn_to(&self.key_of(session, request));
+        self.run_in_unit((row, run), unit, session, request.args, out, false);
+        self.gate(session, unit.observed())
+    }
+
+    fn key_of<'r>(&self, session: &Session, request: &Request<'r>) -> Key<'r> {
+        Key { db: session.db, position: request.position, bytes: request.args.get(1) }
+    }
+
+    /// Ends a unit of neighbours; the LSN that their replies wait for.
+    pub fn finish_together(&self, session: &Session, unit: Unit<'_>) -> Lsn {
+        let finished = unit.finish();
+        self.stats.looked(finished.lookups);
+        self.gate(session, finished.observed)
+    }
+}
