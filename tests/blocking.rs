@@ -227,3 +227,24 @@ fn who_waits_in_a_group_is_told_when_it_goes() {
         until_blocked(&mut client, 0);
     }
 }
+
+/// Commands of a pipeline may run as one unit, but not before the eyes of who waits.
+#[test]
+fn who_waits_is_served_between_the_commands_of_a_pipeline() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = start(&dir);
+    let (mut waiting, mut client) = (server.connect(), server.connect());
+    waiting.send(&["BLPOP", "list", "0"]).expect("the server reads");
+    until_blocked(&mut client, 1);
+    let mut pipeline = Vec::new();
+    for element in ["a", "b", "c"] {
+        support::client::encode(&mut pipeline, &["LPUSH", "list", element]);
+    }
+    client.send_raw(&pipeline).expect("the server reads");
+    let lengths = [1, 1, 2].map(Value::Integer);
+    for length in lengths {
+        assert_eq!(client.read().expect("a reply"), length);
+    }
+    let popped = waiting.read().expect("a reply");
+    assert_eq!(text(&popped.items().expect("key and element")[1]), "a");
+}

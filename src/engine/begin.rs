@@ -55,14 +55,14 @@ pub type Standing<'s, 'v> = &'s dyn Fn(&Key<'_>) -> Option<ValueRef<'v>>;
 /// found to fit, and their units begin at once.
 const COPIED_BYTES_GUESS: u64 = 4 << 10;
 
-/// How often a taken partition is looked at before its thread rests: for about two microseconds,
+/// How often a taken partition is looked at before the thread rests: for about two microseconds,
 /// which is longer than most units take.
 const LOCK_SPINS: usize = 8;
 /// Pauses of the processor between two looks.
 const SPIN_PAUSES: usize = 16;
-/// Rests before the thread waits to be woken. Who waits for a wake makes the holder pay for it, with
-/// a call of the kernel for each unit, and where all clients want one key the price is that of the
-/// commands themselves.
+/// Rests before the thread waits to be woken. Who waits for a wake makes the holder pay for it,
+/// with a call of the kernel for each unit; where all clients want one key, that costs as much as
+/// what they want.
 const LOCK_RESTS: usize = 40;
 /// Length of a rest.
 const LOCK_REST: Duration = Duration::from_micros(50);

@@ -31,6 +31,7 @@ mod scan;
 mod shard;
 mod throttle;
 mod unit_all;
+mod unit_copy;
 mod unit_reach;
 pub mod waiting;
 

@@ -16,7 +16,6 @@ use crate::keyspace::partition::Seat;
 use crate::limits::VALUE_INLINE_BYTES_MAX;
 use crate::log::{Frame, Reservation};
 use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
-use crate::value::collection::Collection;
 use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
@@ -133,10 +132,10 @@ struct Look {
 }
 
 /// What stands in memory for a key, seen once, so that a write knows its count deltas.
-struct Before {
-    live: bool,
+pub(super) struct Before {
+    pub(super) live: bool,
     has_deadline: bool,
-    in_memory: bool,
+    pub(super) in_memory: bool,
 }
 
 impl<'e> Unit<'e> {
@@ -214,11 +213,6 @@ impl<'e> Unit<'e> {
     /// The highest LSN that its replies reveal so far, those of its own writes aside.
     pub fn observed(&self) -> Lsn {
         self.observed
-    }
-
-    /// Whether clients wait for keys of its partitions.
-    pub fn is_waited_for(&self) -> bool {
-        self.guards.iter().any(|(_, shard)| shard.waiting.is_waited_for())
     }
 
     /// Lets the next handler find the place of its key, which is known already.
@@ -310,7 +304,7 @@ impl<'e> Unit<'e> {
     }
 
     /// `handle` stands for the value where it is large or in pages.
-    fn put_value(
+    pub(super) fn put_value(
         &mut self,
         key: &Key<'_>,
         value: StringValue<'_>,
@@ -367,68 +361,6 @@ impl<'e> Unit<'e> {
         live
     }
 
-    /// Moves a live value with its deadline over `to`. Nothing is copied but the log's record.
-    pub fn rename(&mut self, from: &Key<'_>, to: &Key<'_>) {
-        self.copy(from, to);
-        self.remove(from, DeleteReason::Command);
-    }
-
-    /// Copies a live value with its deadline over `to`, by reference where it is large.
-    pub fn copy(&mut self, from: &Key<'_>, to: &Key<'_>) {
-        let partition = &self.guards[self.guard_of(from.position)].1.partition;
-        let keyspace = self.keyspace(from);
-        let source = partition.find(keyspace, from.position, from.bytes);
-        let source = source.expect("the source of a copy is live");
-        let (expire_at_ms, raw) = (source.expire_at_ms(), source.raw());
-        let handle = partition.share(keyspace, from.position, from.bytes);
-        match handle.expect("the source of a copy has a value") {
-            ValueHandle::String(StringHandle::Flat(bytes))
-                if bytes.len() <= VALUE_INLINE_BYTES_MAX =>
-            {
-                let value = StringValue { bytes: &bytes, raw };
-                self.put_value(to, value, None, expire_at_ms);
-            }
-            ValueHandle::String(string) => {
-                let (value, handle) =
-                    (StringValue { bytes: &[], raw }, ValueHandle::String(string));
-                self.put_value(to, value, Some(handle), expire_at_ms);
-            }
-            collection => self.put_collection(to, collection, expire_at_ms),
-        }
-    }
-
-    /// The key now holds this collection with this deadline, whatever it held. The collection is
-    /// not empty.
-    pub fn put_collection(&mut self, key: &Key<'_>, value: ValueHandle, expire_at_ms: Option<u64>) {
-        let before = self.before_write(key);
-        let (keyspace, key_bytes, position) = (self.keyspace(key), key.bytes, key.position);
-        let fresh = !before.in_memory;
-        match value {
-            ValueHandle::String(_) => unreachable!("a string is no collection"),
-            ValueHandle::Packed(blob) => {
-                let counts = before.counts_of_put(expire_at_ms);
-                let (key, blob) = (key_bytes, &blob[..]);
-                let record = Record::PutPacked { keyspace, key, expire_at_ms, blob, counts };
-                self.write(position, &record, fresh, None);
-            }
-            ValueHandle::Collection(collection) => {
-                let record = Record::Edit {
-                    keyspace,
-                    key: key_bytes,
-                    creates: true,
-                    shape: collection.shape(),
-                    edit: whole(&collection),
-                    counts: before.counts_of_put(None),
-                };
-                let handle = Some(ValueHandle::Collection(collection));
-                self.write(key.position, &record, fresh, handle);
-                if expire_at_ms.is_some() {
-                    self.set_expiry(key, expire_at_ms);
-                }
-            }
-        }
-    }
-
     /// Changes a collection, which afterwards has this kind and encoding; a key that is not live
     /// begins with this change. The caller has checked the kind, and that something is left.
     pub fn edit(&mut self, key: &Key<'_>, shape: u8, edit: Edit<'_>) {
@@ -449,12 +381,12 @@ impl<'e> Unit<'e> {
         self.write(key.position, &record, !before.in_memory, None);
     }
 
-    fn keyspace(&self, key: &Key<'_>) -> KeyspaceId {
+    pub(super) fn keyspace(&self, key: &Key<'_>) -> KeyspaceId {
         self.guards[self.guard_of(key.position)].1.databases.keyspace(key.db)
     }
 
     /// What a write replaces. A key past its deadline is removed first, in the same frame (D13).
-    fn before_write(&mut self, key: &Key<'_>) -> Before {
+    pub(super) fn before_write(&mut self, key: &Key<'_>) -> Before {
         let index = self.guard_of(key.position);
         let shard = &self.guards[index].1;
         let keyspace = shard.databases.keyspace(key.db);
@@ -496,7 +428,7 @@ impl<'e> Unit<'e> {
     }
 
     /// Logs an effect and applies it: the one place where a unit changes memory (D8).
-    fn write(
+    pub(super) fn write(
         &mut self,
         position: Position,
         record: &Record<'_>,
@@ -585,18 +517,9 @@ fn view<'u>(entry: &EntryRef<'u>, now_ms: u64) -> View<'u> {
     }
 }
 
-/// The change that makes an empty collection this one; its bytes follow by reference.
-fn whole(collection: &Collection) -> Edit<'static> {
-    match collection.kind() {
-        ValueKind::List => Edit::Push { front: false, elements: &[] },
-        ValueKind::Stream => Edit::Stream { whole: &[] },
-        _ => Edit::Put { items: &[] },
-    }
-}
-
 impl Before {
     /// The counts of a record that sets value and deadline.
-    fn counts_of_put(&self, expire_at_ms: Option<u64>) -> CountDelta {
+    pub(super) fn counts_of_put(&self, expire_at_ms: Option<u64>) -> CountDelta {
         CountDelta {
             keys: i8::from(!self.live),
             expires: i8::from(expire_at_ms.is_some()) - i8::from(self.has_deadline),

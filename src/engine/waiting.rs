@@ -149,6 +149,11 @@ enum Attempt {
 }
 
 impl Unit<'_> {
+    /// Whether clients wait for keys of its partitions.
+    pub fn is_waited_for(&self) -> bool {
+        self.guards.iter().any(|(_, shard)| shard.waiting.is_waited_for())
+    }
+
     /// Waits for the first of `keys` (all locked, none ready) from which `serve` can take what it
     /// wants. It may be served before this unit has ended, by what it does next.
     pub fn wait_for(&mut self, keys: &[Key<'_>], serve: Box<dyn Serve>) -> Ticket {

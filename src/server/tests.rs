@@ -235,6 +235,33 @@ fn expired_keys_that_a_reader_meets_have_room_in_the_log() {
 }
 
 #[test]
+fn neighbours_on_one_partition_share_a_frame_and_others_do_not() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let last_lsn = || server.services.engine.last_lsn();
+    let before = last_lsn();
+    let calls: [&[&[u8]]; 4] = [
+        &[b"SADD", b"{k}s", b"a"],
+        &[b"LPUSH", b"{k}s", b"x"],
+        &[b"LPUSH", b"{k}l", b"x", b"y"],
+        &[b"SADD", b"{k}s", b"a"],
+    ];
+    client.send(calls.map(array).concat());
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    client.expect(format!(":1\r\n{wrong}:2\r\n:0\r\n"));
+    assert_eq!(last_lsn() - before, 1);
+    let calls: [&[&[u8]]; 4] = [
+        &[b"SADD", b"{k}s", b"b"],
+        &[b"GET", b"{k}none"],
+        &[b"LPUSH", b"{k}l", b"x"],
+        &[b"LPUSH", b"{other}l", b"x"],
+    ];
+    client.send(calls.map(array).concat());
+    client.expect(":1\r\n$-1\r\n:3\r\n:1\r\n");
+    assert_eq!(last_lsn() - before, 4);
+}
+
+#[test]
 fn a_transaction_with_a_mistake_is_discarded() {
     let server = Server::start(&[]);
     let mut client = server.client();

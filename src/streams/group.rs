@@ -27,8 +27,10 @@ const ROW: Spec = Spec {
 const GROUP: Arg = Arg::new("group", ArgKind::String);
 const CONSUMER: Arg = Arg::new("consumer", ArgKind::String);
 const ID: Arg = one_of("id-selector", &[Arg::new("id", ArgKind::String), word("new-id", "$")]);
-const ENTRIES_READ: Arg =
-    Arg::new("entriesread", ArgKind::Integer).behind("ENTRIESREAD").optional();
+const ENTRIES_READ: Arg = Arg::new("entriesread", ArgKind::Integer)
+    .shown_as("entries-read")
+    .behind("ENTRIESREAD")
+    .optional();
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[Command {

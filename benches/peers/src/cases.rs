@@ -126,6 +126,7 @@ pub const CASES: &[Case] = &[
     cpu("coll-zadd", "ZADD to up to 1 M members, depth 16: CPU per command", 0.75, None),
     cpu("coll-zrangebyscore", "ZRANGEBYSCORE of 10, 1 M members, depth 16: CPU per command", 0.75, None),
     cpu("coll-zrank-1m", "ZRANK, 1 M members, depth 16: CPU per command", 0.8, None),
+    cpu("coll-xadd", "XADD, depth 16: CPU per command", 0.75, None),
     cpu("coll-zincrby-1m", "ZINCRBY, 1 M members, depth 16: CPU per command", 0.8, None),
     cpu("coll-lrange-100", "LRANGE of 100, depth 16: CPU per command", 0.7, None),
     cpu("coll-lrange-600", "LRANGE of 600, depth 16: CPU per command", 0.7, None),
