@@ -20,6 +20,7 @@ use firn::io::sim::SimStorage;
 use firn::io::{Clock, OpenMode, Storage};
 use firn::options::Options;
 use firn::types::{Durability, ValueKind};
+use firn::value::item::Item;
 use firn::value::list_item;
 use firn::value::view::AnyItem;
 
@@ -101,6 +102,13 @@ impl Rig {
             String::from_utf8(element.to_vec()).unwrap()
         };
         view.value.items().map(text).collect()
+    }
+
+    /// Items of a collection, none where there is no key.
+    fn item_count(&self, name: &[u8]) -> Option<u64> {
+        let key = self.engine.key(0, name);
+        let mut unit = self.begin(&[key], Intent::read(self.engine.now_ms()));
+        unit.get(&key).map(|view| view.value.items().count() as u64)
     }
 
     fn set(&self, name: &[u8], value: &[u8], deadline: Option<u64>) -> Finished {
@@ -419,6 +427,48 @@ fn an_expired_key_is_removed_in_the_log_before_it_is_written() {
         assert_eq!(rig.get(b"read"), None, "seed {seed}");
         assert_eq!(rig.get(b"written").as_deref(), Some("new"), "seed {seed}");
         assert_eq!(rig.counts(), (1, 0), "seed {seed}");
+    }
+}
+
+/// Fields leave by themselves, by logged removals, from hashes of any size and also when they came
+/// back from disk; a hash goes with its last field, and a crash with the clock set back brings
+/// nothing back.
+#[test]
+fn fields_past_their_deadline_leave_and_stay_away() {
+    let deadline = START_MS + 1000;
+    for (count, chilled) in [(4, false), (4, true), (2000, false), (2000, true)] {
+        let rig = Rig::new();
+        let put = |name: &[u8], numbers: std::ops::Range<u64>, deadline_ms: Option<u64>| {
+            for number in numbers {
+                let mut items = Vec::new();
+                let field = number.to_string().into_bytes();
+                Item { member: &field, payload: b"value", deadline_ms }.encode(&mut items);
+                let shape = ValueKind::Hash.shape(1);
+                rig.write(name, |unit, key| unit.edit(key, shape, Edit::Put { items: &items }));
+            }
+        };
+        put(b"hash", 0..count / 2, Some(deadline));
+        put(b"hash", count / 2..count, Some(deadline + 5000));
+        put(b"hash", count..count + 1, None);
+        put(b"all", 0..count, Some(deadline));
+        if chilled {
+            rig.chill();
+        }
+        let fields = |rig: &Rig, name: &[u8]| rig.item_count(name);
+        assert_eq!(fields(&rig, b"all"), Some(count));
+        assert_eq!(fields(&rig, b"hash"), Some(count + 1));
+        rig.clock.set_wall_ms(deadline + 1);
+        while rig.engine.expire_some().unwrap() > 0 {}
+        assert_eq!(fields(&rig, b"hash"), Some(count / 2 + 1), "{count} {chilled}");
+        assert_eq!((fields(&rig, b"all"), rig.counts()), (None, (1, 0)));
+        rig.engine.sync().unwrap();
+        rig.clock.set_wall_ms(START_MS);
+        let rig = rig.after_kill();
+        assert_eq!(fields(&rig, b"hash"), Some(count / 2 + 1));
+        assert_eq!(fields(&rig, b"all"), None);
+        rig.clock.set_wall_ms(deadline + 5001);
+        while rig.engine.expire_some().unwrap() > 0 {}
+        assert_eq!(fields(&rig, b"hash"), Some(1), "a replay queues deadlines, too");
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::format::record::{DeleteReason, Record};
 use crate::keyspace::expiry::DueKey;
+use crate::keyspace::field_expiry::DueFields;
 use crate::log::{Reserve, SpaceClass};
 use crate::types::{KeyspaceId, Position};
 
@@ -11,6 +12,8 @@ use super::begin::{ColdFetch, ColdKey};
 use super::core::Core;
 use super::unit::Unit;
 
+/// Hashes of which one step removes fields in a partition.
+const STEP_HASHES: usize = 16;
 /// Keys that one step looks at in a partition, or in the parts.
 const STEP_KEYS: usize = 64;
 
@@ -20,7 +23,7 @@ impl Core {
     pub fn expire_some(&self) -> Result<usize> {
         let mut removed = 0;
         for index in 0..self.shards.len() {
-            removed += self.expire_resident(index)?;
+            removed += self.expire_resident(index)? + self.expire_fields(index)?;
         }
         Ok(removed + self.load_due_cold_keys()?)
     }
@@ -41,6 +44,33 @@ impl Core {
         let mut unit = Unit::on_shard(self, index, shard, room, now_ms);
         for DueKey { keyspace, position, key, .. } in &due {
             unit.remove_from(*keyspace, *position, key, DeleteReason::Expired);
+        }
+        unit.finish();
+        Ok(due.len())
+    }
+
+    /// Removes due fields of hashes that stand in memory, one frame for all of them; how many
+    /// hashes that were.
+    fn expire_fields(&self, index: usize) -> Result<usize> {
+        let now_ms = self.now_ms();
+        let mut shard = self.lock(index)?;
+        let due = shard.partition.due_fields(now_ms, STEP_HASHES);
+        let bytes = due.iter().map(|one| one.key.len() + one.gone.len() + Record::HEAD_BYTES_MAX);
+        let bytes: usize = bytes.sum();
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let Reserve::Granted(room) = self.log.reserve(bytes as u64, SpaceClass::Frees) else {
+            return Ok(0);
+        };
+        let mut unit = Unit::on_shard(self, index, shard, room, now_ms);
+        for DueFields { keyspace, position, key, shape, gone, are_all } in &due {
+            match are_all {
+                true => unit.remove_from(*keyspace, *position, key, DeleteReason::Expired),
+                false => unit.edit_at(*keyspace, *position, key, *shape, gone),
+            }
+            let partition = &mut unit.guards[0].1.partition;
+            partition.renote_fields(*keyspace, *position, now_ms);
         }
         unit.finish();
         Ok(due.len())

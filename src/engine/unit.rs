@@ -410,6 +410,22 @@ impl<'e> Unit<'e> {
         self.remove_from(self.keyspace(key), key.position, key.bytes, reason);
     }
 
+    /// Takes members, as `gone` names them, out of a live collection that stands in memory, and keeps
+    /// its kind and encoding. It has others.
+    pub(super) fn edit_at(
+        &mut self,
+        keyspace: KeyspaceId,
+        position: Position,
+        key: &[u8],
+        shape: u8,
+        gone: &[u8],
+    ) {
+        let edit = Edit::Remove { members: gone };
+        let counts = CountDelta::default();
+        let record = Record::Edit { keyspace, key, creates: false, shape, edit, counts };
+        self.write(position, &record, false, None);
+    }
+
     /// Removes a live key that stands in memory.
     pub(super) fn remove_from(
         &mut self,

@@ -9,6 +9,7 @@ pub mod collection;
 pub mod counts;
 pub mod entry;
 pub mod expiry;
+pub mod field_expiry;
 mod flags;
 pub mod leaf;
 pub mod mutation;

@@ -19,6 +19,7 @@ use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
 use super::access::Access;
 use super::collection;
 use super::entry::{Body, DIRTY, Entry};
+use super::field_expiry::{earliest_of_edit, earliest_of_record};
 use super::object::{Delta, DeltaChange, Object, ValueHandle};
 use super::partition::Partition;
 use super::space::Space;
@@ -77,6 +78,9 @@ impl Partition {
         };
         let Target { keyspace, key, .. } = target;
         self.count(keyspace, position.slot(), counts, at.lsn);
+        if let Some(deadline_ms) = earliest_of_record(record, shared.as_ref()) {
+            self.space_or_new(keyspace).fields.note(position, Some(deadline_ms));
+        }
         match record {
             Record::Put { expire_at_ms, value, .. } => {
                 let body = match shared {
@@ -246,6 +250,7 @@ impl Space {
                 });
             }
             Change::Edit { shape, edit } => {
+                self.fields.note(position, earliest_of_edit(shape, &edit));
                 self.edit(position.slot(), place, |entry| {
                     collection::edit_entry(entry, shape, &edit, hasher);
                     entry.set_lsn(lsn);

@@ -8,6 +8,7 @@ use crate::types::{KeyspaceId, Lsn, Position};
 
 use super::access::Access;
 use super::entry::{Body, Entry, EntryRef};
+use super::field_expiry::earliest_of_value;
 use super::mutation::{NewBody, Target};
 use super::object::{Delta, Object, ValueHandle};
 use super::partition::Partition;
@@ -96,6 +97,8 @@ impl Partition {
                 entry
             }
             Cold::Live { lsn, expire_at_ms, raw, value } => {
+                let deadline_ms = earliest_of_value(value.as_value());
+                self.space_or_new(target.keyspace).fields.note(target.position, deadline_ms);
                 let body = NewBody::cold(value);
                 let mut entry = body.put(|body| Entry::new(key, expire_at_ms, body, access));
                 entry.set_raw(raw);
@@ -118,6 +121,7 @@ impl Partition {
         let Some(place) = space.find(position, key) else {
             return Install::Changed;
         };
+        space.fields.note(position, earliest_of_value(value.as_value()));
         let queue = space.queue.note(position, None, expire_at_ms, 0);
         let pending = space.edit(position.slot(), place, |entry| {
             let body = NewBody::cold(value);

@@ -7,6 +7,7 @@ use crate::types::{HASH_BITS, KeyspaceId, Position};
 use super::counts::{Counts, SlotCounter};
 use super::entry::{DIRTY, Entry, EntryRef};
 use super::expiry::DeadlineQueue;
+use super::field_expiry::FieldQueue;
 use super::object::Object;
 use super::table::{Place, Rehash, Span, Table};
 
@@ -27,6 +28,7 @@ pub(super) struct Space {
     first_slot: u16,
     pub slots: Box<[Slot]>,
     pub queue: DeadlineQueue,
+    pub fields: FieldQueue,
     /// Sum of the slots' counts.
     pub totals: Counts,
     pub usage: Usage,
@@ -86,6 +88,7 @@ impl Space {
             first_slot,
             slots,
             queue: DeadlineQueue::default(),
+            fields: FieldQueue::default(),
             totals: Counts::default(),
             usage,
         }
@@ -212,7 +215,8 @@ impl Space {
     }
 
     pub fn memory_bytes(&self) -> u64 {
-        self.usage.entry_bytes + self.usage.table_bytes + self.queue.memory_bytes()
+        let queues = self.queue.memory_bytes() + self.fields.memory_bytes();
+        self.usage.entry_bytes + self.usage.table_bytes + queues
     }
 
     pub fn check_invariants(&self, rehash: Rehash<'_>) {

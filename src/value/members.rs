@@ -259,6 +259,15 @@ impl Members {
         chunk.at(index as usize)
     }
 
+    /// Items past their deadline, in no order. O(chunks) beside what is found.
+    pub fn due(&self, now_ms: u64) -> impl Iterator<Item = Item<'_>> {
+        let chunks = self.chunks.iter().map(|(_, chunk)| chunk);
+        let due =
+            move |chunk: &&MemberChunk| chunk.next_deadline_ms().is_some_and(|at| at <= now_ms);
+        let items = chunks.filter(due).flat_map(|chunk| chunk.iter());
+        items.filter(move |item| item.deadline_ms.is_some_and(|at| at <= now_ms))
+    }
+
     /// Earliest deadline of a member, in Unix milliseconds. O(chunks).
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.chunks.iter().filter_map(|(_, chunk)| chunk.next_deadline_ms()).min()
