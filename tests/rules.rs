@@ -7,164 +7,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
-use firn::engine::Engine;
-use firn::engine::begin::{Begin, ColdFetch, Finished, Intent};
-use firn::engine::unit::{Key, NewString, Unit, ValueRef};
-use firn::error::Result;
+use firn::engine::begin::{Begin, Intent};
 use firn::format::edit::Edit;
-use firn::format::record::DeleteReason;
 use firn::io::clock::SimClock;
-use firn::io::sim::SimStorage;
-use firn::io::{Clock, OpenMode, Storage};
-use firn::options::Options;
-use firn::types::{Durability, ValueKind};
+use firn::io::{OpenMode, Storage};
+use firn::types::ValueKind;
 use firn::value::item::Item;
-use firn::value::list_item;
-use firn::value::view::AnyItem;
+use firn::value::score;
+
+#[path = "rules/rig.rs"]
+mod rig;
+
+use rig::{Rig, fetch};
 
 const START_MS: u64 = 1_700_000_000_000;
-
-/// A database without threads, whose writes are durable when a test says so.
-struct Rig {
-    storage: SimStorage,
-    clock: Arc<SimClock>,
-    engine: Engine,
-}
-
-impl Rig {
-    fn new() -> Rig {
-        Rig::on(SimStorage::new(1), SimClock::new(START_MS))
-    }
-
-    fn on(storage: SimStorage, clock: SimClock) -> Rig {
-        let clock = Arc::new(clock);
-        let mut options = Options::new("");
-        options.background = false;
-        options.partitions = 4;
-        options.durability = Durability::No;
-        options.segment_bytes_min = 64 << 10;
-        options.segment_bytes_max = 64 << 10;
-        options.seed = Some(7);
-        let engine = Engine::open_on(Arc::new(storage.clone()), clock.clone(), options);
-        Rig { storage, clock, engine: engine.expect("recovery needs no human") }
-    }
-
-    /// The power goes, and comes back: of what was not synced, `seed` says what is left.
-    fn after_power_cut(self, seed: u64) -> Rig {
-        let storage = self.storage.crash_clone(seed);
-        Rig::on(storage, SimClock::new(self.clock.wall_ms()))
-    }
-
-    /// The process dies and starts again.
-    fn after_kill(self) -> Rig {
-        let storage = self.storage.kill_clone();
-        Rig::on(storage, SimClock::new(self.clock.wall_ms()))
-    }
-
-    fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Unit<'e> {
-        loop {
-            match self.engine.begin(keys, intent) {
-                Begin::Ready(unit) => return unit,
-                Begin::Cold(cold) => fetch(&self.engine, cold).unwrap(),
-                Begin::Wait => self.engine.sync().unwrap(),
-                Begin::Refused(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn write(&self, name: &[u8], body: impl FnOnce(&mut Unit<'_>, &Key<'_>)) -> Finished {
-        let key = self.engine.key(0, name);
-        let mut unit = self.begin(&[key], Intent::write(self.engine.now_ms(), 1000));
-        body(&mut unit, &key);
-        unit.finish()
-    }
-
-    /// Pushes elements to a list, which may be new.
-    fn push(&self, name: &[u8], elements: &[String]) {
-        let mut bytes = Vec::new();
-        elements.iter().for_each(|element| list_item::encode(element.as_bytes(), &mut bytes));
-        let key = self.engine.key(0, name);
-        let intent = Intent::write(self.engine.now_ms(), bytes.len() as u64 + 1000);
-        let mut unit = self.begin(&[key], intent);
-        let edit = Edit::Push { front: false, elements: &bytes };
-        unit.edit(&key, ValueKind::List.shape(0), edit);
-        unit.finish();
-    }
-
-    fn list(&self, name: &[u8]) -> Vec<String> {
-        let key = self.engine.key(0, name);
-        let mut unit = self.begin(&[key], Intent::read(self.engine.now_ms()));
-        let view = unit.get(&key).expect("the list is there");
-        let text = |item: AnyItem<'_>| {
-            let AnyItem::Element(element) = item else { panic!("{item:?}") };
-            String::from_utf8(element.to_vec()).unwrap()
-        };
-        view.value.items().map(text).collect()
-    }
-
-    /// Items of a collection, none where there is no key.
-    fn item_count(&self, name: &[u8]) -> Option<u64> {
-        let key = self.engine.key(0, name);
-        let mut unit = self.begin(&[key], Intent::read(self.engine.now_ms()));
-        unit.get(&key).map(|view| view.value.items().count() as u64)
-    }
-
-    fn set(&self, name: &[u8], value: &[u8], deadline: Option<u64>) -> Finished {
-        self.write(name, |unit, key| unit.put(key, NewString::Copied(value), deadline))
-    }
-
-    fn append(&self, name: &[u8], bytes: &[u8]) {
-        self.write(name, |unit, key| {
-            let len = unit.get(key).map_or(0, |view| view.value.size().bytes);
-            match len {
-                0 => unit.put(key, NewString::Copied(bytes), None),
-                len => unit.write_range(key, len, NewString::Copied(bytes)),
-            }
-        });
-    }
-
-    fn delete(&self, name: &[u8]) -> Finished {
-        self.write(name, |unit, key| assert!(unit.delete(key, DeleteReason::Command)))
-    }
-
-    /// The value, and the LSN that a reply with it has to wait for.
-    fn read(&self, name: &[u8]) -> (Option<Vec<u8>>, u64) {
-        let key = self.engine.key(0, name);
-        let mut unit = self.begin(&[key], Intent::read(self.engine.now_ms()));
-        let value = unit.get(&key).map(|view| {
-            let ValueRef::String(value) = view.value else { panic!("no string") };
-            value.to_vec()
-        });
-        (value, unit.finish().observed)
-    }
-
-    fn get(&self, name: &[u8]) -> Option<String> {
-        self.read(name).0.map(|value| String::from_utf8(value).unwrap())
-    }
-
-    /// Keys, and keys with a deadline.
-    fn counts(&self) -> (u64, u64) {
-        match self.engine.begin_all(&[], Intent::read(self.engine.now_ms())) {
-            Begin::Ready(mut unit) => unit.counts(0),
-            _ => panic!("a read of the counts waits for nothing"),
-        }
-    }
-
-    /// Everything to the parts and out of memory.
-    fn chill(&self) {
-        self.engine.checkpoint().unwrap();
-        self.engine.reload().unwrap();
-    }
-}
-
-fn fetch(engine: &Engine, cold: ColdFetch) -> Result<()> {
-    let outcome = Arc::new(Mutex::new(Ok(())));
-    let slot = outcome.clone();
-    engine.fetch(cold, Box::new(move |done| *slot.lock().unwrap() = done));
-    std::mem::replace(&mut *outcome.lock().unwrap(), Ok(()))
-}
 
 /// A part may hold writes that nobody waited for. Were the MANIFEST installed before the log is
 /// durable up to them, a power cut would leave rows from the future, and their LSNs would be given
@@ -469,6 +326,53 @@ fn fields_past_their_deadline_leave_and_stay_away() {
         rig.clock.set_wall_ms(deadline + 5001);
         while rig.engine.expire_some().unwrap() > 0 {}
         assert_eq!(fields(&rig, b"hash"), Some(1), "a replay queues deadlines, too");
+    }
+}
+
+/// A few members of a large cold collection are read with their chunks alone; a collection whose
+/// changes wait in memory for it, or that is asked for often, is loaded.
+#[test]
+fn members_of_a_cold_collection_are_read_without_loading_it() {
+    for kind in [ValueKind::Hash, ValueKind::Set, ValueKind::Zset] {
+        let rig = Rig::new();
+        let item = |number: u64, items: &mut Vec<u8>| {
+            let (member, score) = (format!("member {number}"), score::encode(number as f64));
+            let payload = match kind {
+                ValueKind::Zset => &score[..],
+                ValueKind::Hash => member.as_bytes(),
+                _ => b"",
+            };
+            Item::new(member.as_bytes(), payload).encode(items);
+        };
+        let put = |rig: &Rig, numbers: std::ops::Range<u64>| {
+            for number in numbers.step_by(10) {
+                let mut items = Vec::new();
+                (number..number + 10).for_each(|number| item(number, &mut items));
+                let edit = Edit::Put { items: &items };
+                rig.write(b"key", |unit, key| unit.edit(key, kind.shape(1), edit));
+            }
+        };
+        put(&rig, 0..20_000);
+        rig.chill();
+        let held = rig.engine.stats().memory_bytes;
+        assert_eq!(
+            rig.aside(&[b"member 7", b"member 19999", b"nobody"]),
+            (true, [true, true, false])
+        );
+        assert_eq!(rig.aside(&[b"", b"member 20000", b"member 0"]), (true, [false, false, true]));
+        assert!(rig.engine.stats().memory_bytes < held + 10_000, "nothing is kept");
+        rig.engine.sync().unwrap();
+        let rig = rig.after_kill();
+        assert_eq!(rig.aside(&[b"member 7", b"x", b"y"]), (true, [true, false, false]));
+        put(&rig, 20_000..20_010);
+        rig.engine.sync().unwrap();
+        let rig = rig.after_kill();
+        let found = rig.aside(&[b"member 7", b"member 20001", b"member 20010"]);
+        assert_eq!(found, (false, [true, true, false]), "a change waits in memory");
+        rig.chill();
+        let reads = (0..1000).take_while(|_| rig.aside(&[b"member 7", b"x", b"y"]).0).count();
+        assert!((3..300).contains(&reads), "{reads} reads until it was loaded");
+        assert_eq!(rig.item_count(b"key"), Some(20_010));
     }
 }
 

@@ -64,6 +64,8 @@ pub mod flag {
     pub const POOLS: u32 = 1 << 24;
     /// Firn: may come upon keys that no argument names, when it has options.
     pub const REACHES: u32 = 1 << 25;
+    /// Firn: reads nothing but the members that its arguments behind the key name.
+    pub const MEMBERS: u32 = 1 << 26;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }

@@ -101,6 +101,8 @@ pub(super) struct ColdKey {
     /// The partition's departures at the time of the miss: a load is void when something left
     /// since.
     pub departures: u64,
+    /// Whether memory holds changes of it that wait for what is fetched.
+    pub has_deltas: bool,
 }
 
 /// What the log says to a unit that wants to start.

@@ -1,6 +1,10 @@
 //! Reads of cold keys: on a bounded pool of threads, never on a worker and never under a lock
 //! (D10).
+//!
+//! A lookup of a few members of a large collection reads their chunks only, and nothing is taken
+//! into memory, until so many were asked for that the whole is worth it.
 
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,15 +15,17 @@ use crate::keyspace::object::ValueHandle;
 use crate::keyspace::residency::{Cold, Install};
 use crate::snapshot::ChunkedHead;
 use crate::snapshot::lookup::{ColdContent, ColdRow};
+use crate::types::{KeyspaceId, Lsn, Position};
 use crate::value::collection::Collection;
 use crate::value::members::MemberHasher;
 use crate::value::packed;
 use crate::value::string::{PagedString, StringHandle};
 
-use super::begin::{ColdFetch, ColdKey};
+use super::begin::{Begin, ColdFetch, ColdKey, Guards, Intent};
 use super::core::Core;
 use super::shard::Shard;
 use super::stats::add;
+use super::unit::{Key, Unit, View};
 
 /// Threads that read blocks for cold keys.
 const READERS: usize = 4;
@@ -164,4 +170,118 @@ pub(super) fn cold_of(row: ColdRow, hasher: MemberHasher) -> Option<Cold> {
         }
     };
     Some(Cold::Live { lsn, expire_at_ms, raw, value })
+}
+
+/// A collection of fewer chunks is loaded whole.
+const CHUNKS_MIN: u64 = 8;
+/// A collection is loaded whole after so many reads for each of its chunks, as a divisor.
+const CHUNKS_PER_READ: u64 = 8;
+/// Collections whose reads are counted at a time.
+const COUNTED_MAX: usize = 1024;
+
+/// How often collections have been read aside.
+#[derive(Default)]
+pub struct AsideReads(Mutex<HashMap<(KeyspaceId, Position), u64>>);
+
+impl AsideReads {
+    /// Counts a read of a collection of so many chunks; false once it is worth to load it.
+    fn count(&self, place: (KeyspaceId, Position), chunk_count: u64) -> bool {
+        let mut counts = self.0.lock().expect("nothing panics under this lock");
+        if counts.len() >= COUNTED_MAX {
+            counts.clear();
+        }
+        let count = counts.entry(place).or_insert(0);
+        *count += 1;
+        let goes_on = *count * CHUNKS_PER_READ < chunk_count;
+        if !goes_on {
+            counts.remove(&place);
+        }
+        goes_on
+    }
+}
+
+/// What a unit shows of its one key: the chunks that it was begun with, as they stood when the key
+/// was missed.
+pub(super) struct Aside {
+    key: Box<[u8]>,
+    expire_at_ms: Option<u64>,
+    lsn: Lsn,
+    value: ValueHandle,
+}
+
+impl Aside {
+    /// The key, which must be the one.
+    pub fn view(&self, key: &Key<'_>) -> View<'_> {
+        assert_eq!(key.bytes, &self.key[..], "a unit aside has one key");
+        View {
+            expire_at_ms: self.expire_at_ms,
+            idle_seconds: 0,
+            frequency: 0,
+            memory_bytes: 0,
+            lsn: self.lsn,
+            value: self.value.as_value(),
+        }
+    }
+}
+
+impl Core {
+    /// A unit for a handler that reads these members of a key that was missed, and nothing else.
+    /// Reads the disk.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn begin_aside<'e>(
+        &'e self,
+        mut fetch: ColdFetch,
+        key: &Key<'_>,
+        members: &[&[u8]],
+        now_ms: u64,
+    ) -> Result<Unit<'e>> {
+        loop {
+            if let Some(aside) = self.read_aside(&fetch, members, now_ms)? {
+                let mut unit = Unit::new(self, Guards::new(), now_ms, None, None);
+                unit.aside = Some(Box::new(aside));
+                return Ok(unit);
+            }
+            self.fetch_now(fetch)?;
+            match self.begin(&[*key], Intent::read(now_ms)) {
+                Begin::Ready(unit) => return Ok(unit),
+                Begin::Refused(error) => return Err(error),
+                Begin::Cold(missed) => fetch = missed,
+                Begin::Wait => unreachable!("a read waits for no room"),
+            }
+        }
+    }
+
+    /// The chunks of these members; none where the key is to be loaded whole.
+    fn read_aside(
+        &self,
+        fetch: &ColdFetch,
+        members: &[&[u8]],
+        now_ms: u64,
+    ) -> Result<Option<Aside>> {
+        let [wanted] = &fetch.keys[..] else { return Ok(None) };
+        if wanted.has_deltas {
+            return Ok(None);
+        }
+        let (keyspace, position, key) = (wanted.keyspace, wanted.position, &wanted.key);
+        let hasher = self.member_hasher;
+        let hashes: Vec<u64> = members.iter().map(|member| hasher.hash(member)).collect();
+        let worth = |chunk_count| {
+            chunk_count >= CHUNKS_MIN && self.aside_reads.count((keyspace, position), chunk_count)
+        };
+        let row = wanted.parts.lookup_members(keyspace, position, key, &hashes, worth)?;
+        let Some(row) = row else { return Ok(None) };
+        let ColdContent::Chunked { head, chunks } = row.content else { return Ok(None) };
+        let is_past = head.expire_at_ms.is_some_and(|at| at <= now_ms);
+        let some = Collection::of_some_chunks(head.shape, hasher, &chunks);
+        let Some(collection) = some.filter(|_| !is_past) else { return Ok(None) };
+        self.stats.count_cold_read(true);
+        Ok(Some(Aside {
+            key: key.clone(),
+            expire_at_ms: head.expire_at_ms,
+            lsn: row.lsn,
+            value: ValueHandle::Collection(Box::new(collection)),
+        }))
+    }
 }

@@ -17,7 +17,7 @@ use crate::types::{Lsn, Position, SLOT_COUNT};
 use crate::value::members::MemberHasher;
 
 use super::checkpoint::Snapshots;
-use super::cold_read::ReadPool;
+use super::cold_read::{AsideReads, ReadPool};
 use super::shard::Shard;
 use super::stats::Counters;
 use super::throttle::Throttle;
@@ -50,6 +50,8 @@ pub struct Core {
     /// How far the deadlines of cold keys have been read.
     pub due: Mutex<DueCursors>,
     pub reads: ReadPool,
+    /// Collections of which members are read without loading them.
+    pub aside_reads: AsideReads,
     pub stats: Counters,
     pub random: Mutex<Random>,
     pub closing: AtomicBool,

@@ -116,7 +116,7 @@ impl Core {
         let parts = shard.parts.clone();
         drop(shard);
         self.fetch_now(ColdFetch {
-            keys: vec![ColdKey { keyspace, position, key, parts, departures }],
+            keys: vec![ColdKey { keyspace, position, key, parts, departures, has_deltas: false }],
         })?;
         Ok(true)
     }

@@ -256,6 +256,22 @@ impl Engine {
         self.core.reads.submit(&self.core, (fetch, done));
     }
 
+    /// A unit for a handler that looks up `members` in the one key of a fetch, which is `key`, and
+    /// nothing else. Of a large collection only their chunks are read, and nothing is kept. Reads
+    /// the disk: not for workers.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn begin_aside<'e>(
+        &'e self,
+        fetch: ColdFetch,
+        key: &Key<'_>,
+        members: &[&[u8]],
+        now_ms: u64,
+    ) -> Result<Unit<'e>> {
+        self.core.begin_aside(fetch, key, members, now_ms)
+    }
+
     /// Keeps the keys of a fetch in memory, once they are there, until the answer is dropped.
     /// Needed around a fetch of several keys: they must all be there at one time.
     pub fn pin(&self, fetch: &ColdFetch) -> Pinned {

@@ -22,7 +22,7 @@ use crate::types::{DatabaseId, Durability, HashSeed, KeyspaceId, SLOT_COUNT};
 use crate::value::members::MemberHasher;
 
 use super::checkpoint::Snapshots;
-use super::cold_read::ReadPool;
+use super::cold_read::{AsideReads, ReadPool};
 use super::core::{Core, Padded};
 use super::databases::Databases;
 use super::replay::{Replay, Replayed};
@@ -97,6 +97,7 @@ pub fn recover(
         snapshots: Mutex::new(snapshots),
         compacting: Mutex::new(()),
         reads: ReadPool::inline(),
+        aside_reads: AsideReads::default(),
         stats: Counters::after_replay(bytes),
         random: Mutex::new(Random::new(entropy.number()?)),
         due: Mutex::default(),

@@ -29,8 +29,10 @@ impl Shard {
             return;
         }
         let keyspace = self.databases.keyspace(key.db);
-        let is_cold = match self.partition.find(keyspace, key.position, key.bytes) {
-            Some(entry) => entry.is_pending(),
+        let known = self.partition.find(keyspace, key.position, key.bytes);
+        let has_deltas = known.is_some_and(|entry| entry.is_pending());
+        let is_cold = match known {
+            Some(_) => has_deltas,
             None => {
                 self.partition.cold_keys(keyspace, key.position.slot()) > 0
                     && self.parts.may_contain(keyspace, key.position)
@@ -43,6 +45,7 @@ impl Shard {
                 key: key.bytes.into(),
                 parts: self.parts.clone(),
                 departures: self.partition.departures(keyspace, key.position),
+                has_deltas,
             });
         }
     }
@@ -56,6 +59,7 @@ impl Shard {
             key,
             parts: self.parts.clone(),
             departures: self.partition.departures(keyspace, position),
+            has_deltas: true,
         });
         ColdFetch { keys: keys.collect() }
     }

@@ -20,6 +20,7 @@ use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
 use super::begin::{Finished, Guards, Lookups};
+use super::cold_read::Aside;
 use super::core::{Core, Waste};
 use super::shard::{Shard, known_lsn};
 use super::unit_reach::Reach;
@@ -117,6 +118,8 @@ pub struct Unit<'e> {
     pub(super) databases_changed: bool,
     lookups: Lookups,
     pub(super) reach: Reach,
+    /// What it shows instead of what memory holds.
+    pub(super) aside: Option<Box<Aside>>,
     /// Clients that waited, and have been served by this unit.
     pub(super) served: Vec<Box<dyn Serve>>,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
@@ -161,6 +164,7 @@ impl<'e> Unit<'e> {
             databases_changed: false,
             lookups: Lookups::default(),
             reach: Reach::default(),
+            aside: None,
             served: Vec::new(),
             first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
         }
@@ -255,6 +259,10 @@ impl<'e> Unit<'e> {
     }
 
     fn look(&mut self, key: &Key<'_>, look: Look) -> Option<View<'_>> {
+        if self.aside.is_some() {
+            self.lookups.hits += u64::from(look.is_lookup);
+            return self.aside.as_ref().map(|aside| aside.view(key));
+        }
         let seat = self.live_seat(key);
         if look.is_lookup {
             self.lookups.hits += u64::from(seat.is_some());
@@ -410,8 +418,8 @@ impl<'e> Unit<'e> {
         self.remove_from(self.keyspace(key), key.position, key.bytes, reason);
     }
 
-    /// Takes members, as `gone` names them, out of a live collection that stands in memory, and keeps
-    /// its kind and encoding. It has others.
+    /// Takes members, as `gone` names them, out of a live collection that stands in memory and has
+    /// others; kind and encoding stay.
     pub(super) fn edit_at(
         &mut self,
         keyspace: KeyspaceId,

@@ -34,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "hget",
+            flags: ROW.flags | flag::MEMBERS,
             keys: &[first_key(RO | ACCESS)],
             summary: "Tells the value of a field.",
             ..ROW
@@ -43,6 +44,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "hmget",
+            flags: ROW.flags | flag::MEMBERS,
             arity: -3,
             keys: &[first_key(RO | ACCESS)],
             complexity: "O(N) for N fields asked for.",
@@ -79,12 +81,18 @@ pub const COMMANDS: &[Command] = &[
         run: hlen,
     },
     Command {
-        spec: Spec { name: "hexists", summary: "Tells whether a field is there.", ..ROW },
+        spec: Spec {
+            name: "hexists",
+            flags: ROW.flags | flag::MEMBERS,
+            summary: "Tells whether a field is there.",
+            ..ROW
+        },
         run: hexists,
     },
     Command {
         spec: Spec {
             name: "hstrlen",
+            flags: ROW.flags | flag::MEMBERS,
             since: "3.2.0",
             summary: "Tells the length of a field's value in bytes.",
             ..ROW

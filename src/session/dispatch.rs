@@ -10,12 +10,13 @@ use smallvec::SmallVec;
 use crate::catalog::table::keys;
 use crate::command::args::Args;
 use crate::command::block::Block;
+use crate::command::encodings::Encodings;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::config::settings::Settings;
 use crate::engine::unit::{Key, Unit};
-use crate::engine::{Begin, ColdFetch, Intent};
+use crate::engine::{Begin, ColdFetch, Engine, Intent};
 use crate::generic::copy::key_elsewhere;
-use crate::resp::write::{Output, Reply};
+use crate::resp::write::{Output, Protocol, Reply};
 use crate::types::{Durability, Lsn, Position};
 
 use super::blocking::{Blocked, Waiting};
@@ -195,8 +196,36 @@ impl<'d> Dispatcher<'d> {
             }
             Begin::Wait => Outcome::Retry(Wait::LogRoom),
             Begin::Refused(error) => self.reject(session, row, out, &refusal_text(&error)),
+            Begin::Cold(fetch) if row.has(flag::MEMBERS) => {
+                self.read_aside(run, session, request, fetch)
+            }
             Begin::Cold(fetch) => self.fetch(row, session, fetch, out),
         }
+    }
+
+    /// Looks up members of a cold key off the worker.
+    #[cold]
+    fn read_aside(
+        &self,
+        run: Run,
+        session: &Session,
+        request: &Request<'_>,
+        fetch: ColdFetch,
+    ) -> Outcome {
+        let kept = KeptRead::of(self, session, request);
+        Outcome::Job(Box::new(move |out, protocol| {
+            let args = kept.args.get();
+            let key = kept.engine.key(kept.db, args.get(1));
+            let now_ms = kept.engine.now_ms();
+            let members: Vec<&[u8]> = args.iter_from(2).collect();
+            match kept.engine.begin_aside(fetch, &key, &members, now_ms) {
+                Ok(unit) => kept.run(run, unit, out, protocol),
+                Err(error) => {
+                    Reply::new(out, protocol).error(&refusal_text(&error));
+                    0
+                }
+            }
+        }))
     }
 
     /// Cold keys are fetched before the command is tried again, unless they just could not be read.
@@ -357,29 +386,9 @@ impl<'d> Dispatcher<'d> {
             self.run_in_unit((row, run), &mut unit, session, request.args, out, false);
             return Outcome::Done(self.gate(session, unit.finish().observed));
         }
-        let engine = engine.clone();
-        let args = OwnedArgs::copy(request.args);
-        let encodings = self.settings.encodings;
-        let db = session.db;
-        let waits = self.durability(session) == Durability::Always;
+        let kept = KeptRead::of(self, session, request);
         Outcome::Job(Box::new(move |out, protocol| {
-            let mut unit = engine.begin_scan();
-            let mark = out.mark();
-            let mut call = Call {
-                unit: &mut unit,
-                db,
-                args: &args.get(),
-                encodings: &encodings,
-                reply: &mut Reply::new(out, protocol),
-                may_block: false,
-                block: None,
-            };
-            if let Err(failure) = run(&mut call) {
-                out.truncate(mark);
-                Reply::new(out, protocol).error(&failure_text(failure));
-            }
-            let observed = unit.finish().observed;
-            if waits { observed } else { 0 }
+            kept.run(run, kept.engine.begin_scan(), out, protocol)
         }))
     }
 
@@ -450,6 +459,48 @@ impl<'d> Dispatcher<'d> {
         self.services.stats.error(&String::from_utf8_lossy(text));
         Reply::new(out, session.protocol).error_bytes(text);
         Outcome::Done(0)
+    }
+}
+
+/// A call that reads off the worker.
+struct KeptRead {
+    engine: Arc<Engine>,
+    args: OwnedArgs,
+    encodings: Encodings,
+    db: u32,
+    /// Whether its reply waits until what it shows is durable.
+    waits: bool,
+}
+
+impl KeptRead {
+    fn of(dispatcher: &Dispatcher<'_>, session: &Session, request: &Request<'_>) -> KeptRead {
+        KeptRead {
+            engine: dispatcher.services.engine.clone(),
+            args: OwnedArgs::copy(request.args),
+            encodings: dispatcher.settings.encodings,
+            db: session.db,
+            waits: dispatcher.durability(session) == Durability::Always,
+        }
+    }
+
+    /// Runs it; the LSN that its reply waits for.
+    fn run(&self, run: Run, mut unit: Unit<'_>, out: &mut Output, protocol: Protocol) -> Lsn {
+        let mark = out.mark();
+        let mut call = Call {
+            unit: &mut unit,
+            db: self.db,
+            args: &self.args.get(),
+            encodings: &self.encodings,
+            reply: &mut Reply::new(out, protocol),
+            may_block: false,
+            block: None,
+        };
+        if let Err(failure) = run(&mut call) {
+            out.truncate(mark);
+            Reply::new(out, protocol).error(&failure_text(failure));
+        }
+        let observed = unit.finish().observed;
+        if self.waits { observed } else { 0 }
     }
 }
 

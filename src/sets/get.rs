@@ -21,6 +21,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "sismember",
+            flags: ROW.flags | flag::MEMBERS,
             arity: 3,
             summary: "Tells whether a member is in a set.",
             args: &[key_arg(), Arg::new("member", ArgKind::String)],
@@ -31,6 +32,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "smismember",
+            flags: ROW.flags | flag::MEMBERS,
             arity: -3,
             keys: &[first_key(RO | ACCESS)],
             since: "6.2.0",

@@ -204,6 +204,41 @@ impl PartSet {
         Ok(Some(ColdRow { lsn, content }))
     }
 
+    /// As [`PartSet::lookup`] for a large hash, set or sorted set, but only the chunks are read in
+    /// whose ranges these hashes lie. None where the key is something else, or `worth` says no to
+    /// its number of chunks.
+    pub fn lookup_members(
+        &self,
+        keyspace: KeyspaceId,
+        position: Position,
+        key: &[u8],
+        hashes: &[u64],
+        worth: impl FnOnce(u64) -> bool,
+    ) -> Result<Option<ColdRow>> {
+        let key = RowKey { keyspace, position, key };
+        let Some(found) = self.find(&key, 0)? else { return Ok(None) };
+        let RowKind::Chunked(head) = found.kind else { return Ok(None) };
+        let has_members = matches!(
+            ValueKind::of_shape(head.shape),
+            Some(ValueKind::Hash | ValueKind::Set | ValueKind::Zset)
+        );
+        if !has_members || !worth(head.chunk_count) {
+            return Ok(None);
+        }
+        let lsn = found.lsn;
+        let places = self.gather(&key, found)?;
+        let mut chunks = BTreeMap::new();
+        for hash in hashes {
+            if let Some((id, at)) = places.range(..=ChunkId::from(*hash)).next_back()
+                && !chunks.contains_key(id)
+            {
+                chunks.insert(*id, at.part.value(at.value, Caching::Pass)?);
+            }
+        }
+        let chunks = chunks.into_iter().collect();
+        Ok(Some(ColdRow { lsn, content: ColdContent::Chunked { head, chunks } }))
+    }
+
     /// What the parts know of a key; its value is not touched.
     pub fn lookup_meta(
         &self,

@@ -88,6 +88,23 @@ impl Collection {
             .then_some(collection)
     }
 
+    /// A large hash, set or sorted set of which only these chunks are there: it answers for members
+    /// in their ranges, and for nothing else. None where they are no such chunks.
+    pub fn of_some_chunks(
+        shape: u8,
+        hasher: MemberHasher,
+        chunks: &[(ChunkId, Bytes)],
+    ) -> Option<Collection> {
+        let (kind, encoding) = (ValueKind::of_shape(shape)?, shape & 0x0f);
+        let members = Members::of_some_chunks(kind, encoding, hasher, chunks)?;
+        match kind {
+            ValueKind::Hash => Some(Collection::Hash(members)),
+            ValueKind::Set => Some(Collection::Set(members)),
+            ValueKind::Zset => Some(Collection::Zset(Zset::without_order(members))),
+            _ => None,
+        }
+    }
+
     /// What it is.
     pub fn kind(&self) -> ValueKind {
         match self {

@@ -84,6 +84,25 @@ impl Members {
         Some(Members { kind, encoding, hasher, chunks, longest_item_bytes: longest.get() })
     }
 
+    /// Some chunks of such a collection, for [`Members::get`] of members in their ranges. None
+    /// where they are no such chunks.
+    pub fn of_some_chunks(
+        kind: ValueKind,
+        encoding: u8,
+        hasher: MemberHasher,
+        parts: &[(ChunkId, impl AsRef<[u8]>)],
+    ) -> Option<Members> {
+        let decode = |(id, bytes): &(ChunkId, _)| {
+            let (low, bytes): (u64, &[u8]) = (u64::try_from(*id).ok()?, AsRef::as_ref(bytes));
+            let valid = |item: &Item<'_>| valid_item(kind, item);
+            let items = items_of(bytes)?;
+            Some((low, MemberChunk::decode(items, &hasher, (low, u64::MAX), valid)?))
+        };
+        let chunks: Option<Vec<_>> = parts.iter().map(decode).collect();
+        let chunks = Chunks::from_parts(0, chunks?)?;
+        Some(Members { kind, encoding, hasher, chunks, longest_item_bytes: 0 })
+    }
+
     /// Hash, set or sorted set.
     pub fn kind(&self) -> ValueKind {
         self.kind

@@ -42,6 +42,11 @@ impl Zset {
         Zset::with_order(Members::from_parts(kind, encoding, hasher, generation, parts)?)
     }
 
+    /// Members that are asked for their scores only.
+    pub(super) fn without_order(members: Members) -> Zset {
+        Zset { members, order: Order::default() }
+    }
+
     /// Puts members in order, which are distinct.
     fn with_order(members: Members) -> Option<Zset> {
         if members.kind() != ValueKind::Zset {

@@ -39,12 +39,18 @@ const ROW_OF_COUNT: Spec = Spec { arity: 4, complexity: "O(log N) in a sorted se
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[
     Command {
-        spec: Spec { name: "zscore", summary: "Tells the score of a member.", ..ROW },
+        spec: Spec {
+            name: "zscore",
+            flags: ROW.flags | flag::MEMBERS,
+            summary: "Tells the score of a member.",
+            ..ROW
+        },
         run: zscore,
     },
     Command {
         spec: Spec {
             name: "zmscore",
+            flags: ROW.flags | flag::MEMBERS,
             arity: -3,
             since: "6.2.0",
             complexity: "O(N) for N members asked for.",
