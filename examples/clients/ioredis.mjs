@@ -46,9 +46,19 @@ console.log('job:', await job);
 const alarm = worker.bzpopmin('alarms', 5);
 await client.zadd('alarms', 7, 'seven', 6, 'six');
 console.log('alarm:', await alarm);
+
+// A stream's group hands each entry to one consumer, and keeps it until it is acknowledged.
+await client.xgroup('CREATE', 'orders', 'packers', '$', 'MKSTREAM');
+const order = worker.xreadgroup(
+  'GROUP', 'packers', 'ann', 'COUNT', 1, 'BLOCK', 5000, 'STREAMS', 'orders', '>',
+);
+await client.xadd('orders', '*', 'item', 'tea');
+const [[, [[id, fields]]]] = await order;
+console.log('order:', fields, 'done:', await client.xack('orders', 'packers', id));
 await worker.quit();
 
 const numbers = Array.from({ length: 1000 }, (_, number) => `number:${number}`);
 await client.del('greeting', 'balance', 'history', 'squares', 'remainders', 'by-digits', 'alarms');
+await client.del('orders');
 await client.del(...numbers);
 await client.quit();

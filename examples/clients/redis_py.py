@@ -59,6 +59,22 @@ print("done:", client.hgetall("done"))
 client.zadd("alarms", {"seven": 7, "six": 6})
 print("first alarm:", client.bzpopmin(["none", "alarms"], timeout=1))
 
+# A stream keeps what was read and not acknowledged: a second worker takes over from the first.
+client.xgroup_create("orders", "packers", id="$", mkstream=True)
+client.xadd("orders", {"item": "tea", "count": 2}, maxlen=1000, approximate=True)
+client.xadd("orders", {"item": "cup", "count": 1})
+read = client.xreadgroup("packers", "ann", {"orders": ">"}, count=1, block=1000)
+[[(_, order)]] = read["orders"]
+print("ann packs:", order["item"], "and leaves")
+_, taken, _ = client.xautoclaim("orders", "packers", "bob", min_idle_time=0)
+print("bob packs:", [fields["item"] for _, fields in taken])
+print("done:", client.xack("orders", "packers", *(entry for entry, _ in taken)))
+
+# Places are members of a sorted set.
+client.geoadd("cafes", (13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"))
+near = client.geosearch("cafes", longitude=15, latitude=37, radius=100, unit="km")
+print("near:", near, client.geodist("cafes", "Palermo", "Catania", unit="km"), "km")
+
 # Fields of a hash may have deadlines of their own.
 client.hset("session", mapping={"user": "ada", "token": "secret"})
 client.hexpire("session", 60, "token")
@@ -76,4 +92,4 @@ with client.client() as relaxed:
 
 client.delete("greeting", "balance", "view-count", *(f"number:{n}" for n in range(1000)))
 client.delete("squares", "even", "odd", "by-digits", "history", "running", "done", "alarms")
-client.delete("session")
+client.delete("session", "orders", "cafes")
