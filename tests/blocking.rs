@@ -248,3 +248,25 @@ fn who_waits_is_served_between_the_commands_of_a_pipeline() {
     let popped = waiting.read().expect("a reply");
     assert_eq!(text(&popped.items().expect("key and element")[1]), "a");
 }
+
+/// One entry serves a client of each group, and each has room in the log for the name of the key.
+#[test]
+fn long_names_of_what_is_waited_for_have_room_in_the_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = start(&dir);
+    let mut client = server.connect();
+    let key = "k".repeat(300_000);
+    let mut waiting: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for (number, waiting) in waiting.iter_mut().enumerate() {
+        let group = format!("group {number}");
+        client.ask(&["XGROUP", "CREATE", &key, &group, "$", "MKSTREAM"]);
+        let words = ["XREADGROUP", "GROUP", &group, "consumer", "BLOCK", "0"];
+        waiting.send(&[&words[..], &["STREAMS", &key, ">"]].concat()).expect("the server reads");
+    }
+    until_blocked(&mut client, 4);
+    client.ask(&["XADD", &key, "*", "field", "value"]);
+    for waiting in &mut waiting {
+        assert_eq!(waiting.read().expect("a reply").items().expect("a stream").len(), 1);
+    }
+    assert_eq!(client.ask(&["XLEN", &key]), Value::Integer(1), "the server lives");
+}

@@ -6,6 +6,7 @@ use crate::command::collection::stream_in;
 use crate::command::row::{block, word};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Spec, flag};
 use crate::engine::unit::{Key, Unit, ValueRef};
+use crate::format::record::Record;
 use crate::resp::write::{Output, Reply};
 use crate::value::stream::Stream;
 use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState};
@@ -156,7 +157,8 @@ fn serve(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
 }
 
 fn served_bytes(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> u64 {
-    unit.probe(key).map_or(0, |view| frame_bytes(args, view.value))
+    let facts = unit.probe(key).map_or(0, |view| frame_bytes(args, view.value));
+    facts + (key.bytes.len() + Record::HEAD_BYTES_MAX) as u64
 }
 
 impl<'a> Reader<'a> {
