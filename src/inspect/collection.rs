@@ -1,10 +1,11 @@
 //! Collections as the inspector writes them.
 
 use crate::format::edit::Edit;
+use crate::keyspace::collection;
 use crate::types::ValueKind;
 use crate::value::packed;
 use crate::value::stream_chunk::{NewEntry, Numbers};
-use crate::value::stream_fact::{Delivery, Fact};
+use crate::value::stream_fact::{Delivery, Fact, Topic};
 use crate::value::stream_id::StreamId;
 use crate::value::view::{AnyItem, packed_items};
 
@@ -133,6 +134,13 @@ pub fn describe_edit(shape: u8, edit: &Edit<'_>) -> String {
             let kind = ValueKind::of_shape(shape).unwrap_or(ValueKind::Set);
             format!("put {}", items(kind, bytes))
         }
+        Edit::Remove { members } if ValueKind::of_shape(shape) == Some(ValueKind::Stream) => {
+            let text = |member| match Topic::decode(member) {
+                Some(topic) => topic_text(&topic),
+                None => format!("malformed {}", abbreviated(member)),
+            };
+            format!("remove {}", bracketed(collection::members(members), text))
+        }
         Edit::Remove { members } => format!("remove {}", items(ValueKind::Set, members)),
         Edit::Push { front, elements } => {
             let end = if front { "head" } else { "tail" };
@@ -161,36 +169,46 @@ pub fn describe_edit(shape: u8, edit: &Edit<'_>) -> String {
     }
 }
 
-/// The first few IDs, and how many bytes all have.
-fn some_ids(ids: &[u8]) -> String {
-    let (mut shown, mut at) = (Vec::new(), 0);
-    while let Some((id, end)) = StreamId::decode(ids, at) {
-        if shown.len() == SHOWN_ITEMS {
-            return format!("[{}, ... ({} bytes)]", shown.join(", "), ids.len());
+fn topic_text(topic: &Topic<'_>) -> String {
+    match topic {
+        Topic::Group { name } => format!("group {}", abbreviated(name)),
+        Topic::Consumer { group, name } => {
+            format!("consumer {} of group {group}", abbreviated(name))
         }
-        shown.push(id.to_string());
-        at = end;
+        Topic::Pending { group, id } => format!("pending {id} of group {group}"),
     }
-    format!("[{}]", shown.join(", "))
+}
+
+/// The first few IDs, and how many there are.
+fn some_ids(ids: &[u8]) -> String {
+    let mut at = 0;
+    let ids = std::iter::from_fn(|| {
+        let (id, end) = StreamId::decode(ids, at)?;
+        at = end;
+        Some(id)
+    });
+    bracketed(ids, |id| id.to_string())
 }
 
 /// The first few items, and how many there are.
 fn some<'a>(items: impl Iterator<Item = AnyItem<'a>>) -> String {
-    let (mut shown, mut count) = (Vec::new(), 0usize);
-    for item in items {
-        count += 1;
-        if count <= SHOWN_ITEMS {
-            shown.push(match item {
-                AnyItem::Element(bytes) | AnyItem::Member(bytes) => abbreviated(bytes),
-                AnyItem::Scored(score, member) => format!("{score} {}", abbreviated(member)),
-                AnyItem::Field(field) => {
-                    format!("{} = {}", abbreviated(field.member), abbreviated(field.payload))
-                }
-                AnyItem::Fact(fact) => fact_text(&fact),
-                AnyItem::Entry(entry) => entry.id.to_string(),
-            });
+    bracketed(items, |item| match item {
+        AnyItem::Element(bytes) | AnyItem::Member(bytes) => abbreviated(bytes),
+        AnyItem::Scored(score, member) => format!("{score} {}", abbreviated(member)),
+        AnyItem::Field(field) => {
+            format!("{} = {}", abbreviated(field.member), abbreviated(field.payload))
         }
-    }
-    let more = if count > SHOWN_ITEMS { format!(", ... ({count} items)") } else { String::new() };
+        AnyItem::Fact(fact) => fact_text(&fact),
+        AnyItem::Entry(entry) => entry.id.to_string(),
+    })
+}
+
+/// The first few items as texts, and how many there are.
+fn bracketed<T>(mut items: impl Iterator<Item = T>, text: impl Fn(T) -> String) -> String {
+    let shown: Vec<String> = items.by_ref().take(SHOWN_ITEMS).map(text).collect();
+    let more = match shown.len() + items.count() {
+        ..=SHOWN_ITEMS => String::new(),
+        count => format!(", ... ({count} items)"),
+    };
     format!("[{}{more}]", shown.join(", "))
 }
