@@ -136,6 +136,11 @@ pub fn reply_id(reply: &mut Reply<'_>, id: StreamId) {
 pub fn reply_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2);
     reply_id(reply, entry.id);
+    reply_fields(reply, entry);
+}
+
+/// Replies with the fields and values of an entry.
+pub fn reply_fields(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2 * entry.len as usize);
     for (field, value) in entry.fields() {
         reply.bulk(field);
