@@ -54,7 +54,7 @@ pub const COMMANDS: &[Command] = &[
             name: "xdelex",
             arity: -5,
             keys: &[first_key(RW | DELETE)],
-            summary: "Deletes entries by their IDs, with what groups have pending of them if wanted.",
+            summary: "Deletes entries by their IDs, and what is pending of them if wanted.",
             args: &[key_arg(), REFERENCES_ARG, IDS],
             ..ROW
         },

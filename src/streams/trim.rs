@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(run(&mut unit, &["EXISTS", "s"]), ":1");
     }
 
-    /// Two groups, of which `g` has read so many entries, and `h` all of them and acknowledged them.
+    /// Two groups, of which `g` has read so many entries, and `h` all, which it has acknowledged.
     fn read(unit: &mut crate::engine::unit::Unit<'_>, count: &str) {
         for (group, count) in [("g", count), ("h", "1000")] {
             run(unit, &["XGROUP", "CREATE", "s", group, "0"]);
