@@ -270,3 +270,43 @@ fn long_names_of_what_is_waited_for_have_room_in_the_log() {
     }
     assert_eq!(client.ask(&["XLEN", &key]), Value::Integer(1), "the server lives");
 }
+
+/// An entry that is left pending while they wait goes to one of them once it is idle enough, though
+/// nobody touches the stream; then it waits for the other one.
+#[test]
+fn who_waits_in_a_group_claims_what_others_leave() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = start(&dir);
+    let mut client = server.connect();
+    client.ask(&["XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM"]);
+    let mut waiting: Vec<Client> = (0..2).map(|_| server.connect()).collect();
+    for (number, client) in waiting.iter_mut().enumerate() {
+        let consumer = number.to_string();
+        let words = ["XREADGROUP", "GROUP", "group", &consumer, "BLOCK", "0", "CLAIM", "150"];
+        client
+            .send(&[&words[..], &["STREAMS", "none", "stream", ">", ">"]].concat())
+            .expect("sent");
+        let refused = client.read().expect("a reply");
+        assert!(matches!(refused, Value::Error(_)), "one of the streams has no group: {refused}");
+        client.send(&[&words[..], &["STREAMS", "stream", ">"]].concat()).expect("sent");
+    }
+    until_blocked(&mut client, 2);
+    // Both commands are one unit, so nobody is served in between.
+    client.ask(&["MULTI"]);
+    client.ask(&["XADD", "stream", "1-1", "field", "value"]);
+    client.ask(&["XREADGROUP", "GROUP", "group", "other", "STREAMS", "stream", ">"]);
+    client.ask(&["EXEC"]);
+    let begun = Instant::now();
+    let mut waits = Vec::new();
+    for waiting in &mut waiting {
+        waiting.set_read_timeout(PATIENCE).expect("a time");
+        let reply = format!("{}", waiting.read().expect("a reply"));
+        assert!(reply.contains("1-1") && reply.contains("value"), "{reply}");
+        waits.push(begun.elapsed());
+    }
+    waits.sort();
+    assert!(waits[0] >= Duration::from_millis(140), "{waits:?}");
+    assert!(waits[1] >= Duration::from_millis(290), "{waits:?}");
+    let pending = format!("{}", client.ask(&["XPENDING", "stream", "group", "-", "+", "9"]));
+    assert!(pending.contains("1-1") && pending.contains('3'), "delivered three times: {pending}");
+}

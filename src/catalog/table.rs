@@ -52,6 +52,7 @@ const FAMILIES: &[&[Command]] = &[
     streams::read::COMMANDS,
     streams::read_group::COMMANDS,
     streams::remove::COMMANDS,
+    streams::remove_ex::COMMANDS,
     streams::trim::COMMANDS,
     strings::bitfield::COMMANDS,
     strings::bitmap::COMMANDS,

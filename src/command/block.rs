@@ -33,6 +33,9 @@ pub struct Block {
     pub minds_absence: bool,
     /// Milliseconds to wait; none is for ever.
     pub timeout_ms: Option<u64>,
+    /// Milliseconds after which [`Block::serve`] is to run though nobody touched a key. It may put
+    /// a block with another time into a call for which it found nothing.
+    pub retry_ms: Option<u64>,
     /// For a call to which not every value of the right type is enough. Those who wait behind it
     /// are served meanwhile.
     pub is_enough: Option<IsEnough>,
@@ -51,13 +54,14 @@ impl Block {
         served_bytes: ServedBytes,
     ) -> Block {
         let (other_key, resolved, minds_absence) = (None, Vec::new(), false);
-        let is_enough = None;
+        let (is_enough, retry_ms) = (None, None);
         Block {
             keys,
             other_key,
             resolved,
             minds_absence,
             timeout_ms,
+            retry_ms,
             is_enough,
             serve,
             served_bytes,

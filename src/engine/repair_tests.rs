@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::repair::{RepairReport, repair, repair_on};
 use crate::engine::Engine;
 use crate::engine::begin::{Begin, Intent};
+use crate::engine::unit::{Unit, ValueRef};
 use crate::error::{Error, Result};
+use crate::format::edit::Edit;
 use crate::format::file_name::{PART_FOLDER, encode_manifest, encode_part};
 use crate::io::Storage;
 use crate::io::clock::SimClock;
@@ -18,7 +20,12 @@ use crate::log::reader::list_segments;
 use crate::log::walk::{SegmentWalker, Step, segment_path};
 use crate::options::Options;
 use crate::snapshot::manifest::load;
-use crate::types::Lsn;
+use crate::types::{Lsn, ValueKind};
+use crate::value::collection::Collection;
+use crate::value::item::Item;
+use crate::value::stream_chunk::NewEntry;
+use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState};
+use crate::value::stream_id::StreamId;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -340,4 +347,116 @@ fn a_directory_on_disk_is_repaired_under_its_lock() {
     assert_eq!(found.len(), size);
     assert!(size < 30 && found == model(0..size as u32), "{size} keys");
     assert!(matches!(repair(&folder.path().join("absent")), Err(Error::Io { .. })));
+}
+
+/// Changes one collection, in a frame of its own.
+fn change(engine: &Engine, name: &[u8], body: impl Fn(&mut Unit<'_>, &[u8])) {
+    let key = engine.key(0, name);
+    match engine.begin(&[key], Intent::write(NOW_MS, 1 << 16)) {
+        Begin::Ready(mut unit) => {
+            body(&mut unit, name);
+            unit.finish();
+            engine.sync().unwrap();
+        }
+        _ => panic!("nothing needs the disk"),
+    }
+}
+
+/// Adds to a hash and a stream, each in more than one chunk: two frames. The stream's group has
+/// half of its entries pending.
+fn change_collections(engine: &Engine, round: u64) {
+    let numbers = || 300 * round..300 * (round + 1);
+    change(engine, b"hash", |unit, name| {
+        let mut items = Vec::new();
+        for number in numbers() {
+            Item::new(&key(number as u32), &value(number as u32)[..60]).encode(&mut items);
+        }
+        let key = unit.key(0, name);
+        unit.edit(&key, ValueKind::Hash.shape(1), Edit::Put { items: &items });
+    });
+    change(engine, b"stream", |unit, name| {
+        let (key, shape) = (unit.key(0, name), ValueKind::Stream.shape(0));
+        let mut facts = Vec::new();
+        let state = GroupState { number: 0, last_id: StreamId::MAX, entries_read: Some(round) };
+        Fact::Group { name: b"group", state }.encode(&mut facts);
+        let state = ConsumerState { number: 0, seen_ms: NOW_MS, active_ms: None };
+        Fact::Consumer { group: 0, name: b"consumer", state }.encode(&mut facts);
+        for number in numbers() {
+            let id = StreamId { ms: 1 + number, seq: 0 };
+            let mut entry = Vec::new();
+            NewEntry::encode(id, 1, [&b"field"[..], b"value"].into_iter(), &mut entry);
+            unit.edit(&key, shape, Edit::Append { begins_chunk: number % 70 == 0, entry: &entry });
+            let delivery = Delivery { consumer: 0, at_ms: NOW_MS, count: 1 };
+            if number % 2 == 0 {
+                Fact::Pending { group: 0, id, delivery }.encode(&mut facts);
+            }
+        }
+        unit.edit(&key, shape, Edit::Put { items: &facts });
+        unit.edit(&key, shape, Edit::Trim { count: 30 });
+    });
+}
+
+/// What hash and stream hold: how many lines tell it, and their checksum.
+fn lines(engine: &Engine) -> Digest {
+    let mut lines = Vec::new();
+    for name in [&b"hash"[..], b"stream"] {
+        let key = engine.key(0, name);
+        let mut unit = loop {
+            match engine.begin(&[key], Intent::read(NOW_MS)) {
+                Begin::Ready(unit) => break unit,
+                Begin::Cold(fetch) => engine.fetch(fetch, Box::new(|done| done.unwrap())),
+                _ => panic!("reads are let in"),
+            }
+        };
+        let Some(ValueRef::Collection(held)) = unit.get(&key).map(|view| view.value) else {
+            panic!("a large collection is there");
+        };
+        let chunks = held.chunks().chunk_count();
+        assert!(chunks > 1, "{} in {chunks} chunks", String::from_utf8_lossy(name));
+        let mut own: Vec<String> = match held {
+            Collection::Hash(hash) => hash.iter().map(|item| format!("{item:?}")).collect(),
+            Collection::Stream(stream) => {
+                let entries = stream.range(StreamId::ZERO, StreamId::MAX);
+                let entries = entries.map(|entry| format!("{} {}", entry.id, entry.len));
+                let facts = stream.facts_by_group().map(|fact| format!("{fact:?}"));
+                let numbers = format!("{:?}", stream.numbers());
+                entries.chain(facts).chain([numbers]).collect()
+            }
+            _ => panic!("a hash and a stream"),
+        };
+        own.sort();
+        lines.append(&mut own);
+    }
+    (lines.len(), crc32fast::hash(lines.concat().as_bytes()))
+}
+
+#[test]
+fn collections_in_chunks_are_made_again_or_kept_up_to_the_cut() {
+    let storage = SimStorage::new(1);
+    let engine = open(&storage).unwrap();
+    change_collections(&engine, 0);
+    let first = lines(&engine);
+    engine.checkpoint().unwrap();
+    change_collections(&engine, 1);
+    let second = lines(&engine);
+    let next_lsn = 5;
+    change_collections(&engine, 2);
+    engine.write_witness().unwrap();
+    let third = lines(&engine);
+    drop(engine);
+    assert!(first.0 < second.0 && second.0 < third.0);
+    let sound = storage.kill_clone();
+    assert_eq!(lines(&open(&sound.kill_clone()).unwrap()), third);
+
+    let storage = sound.kill_clone();
+    storage.flip_bit(&newest_part(&storage), 8 * 40);
+    assert!(open(&storage).is_err());
+    repair_sim(&storage).unwrap();
+    assert_eq!(lines(&open(&storage).unwrap()), third, "the log has it all");
+
+    let storage = sound.kill_clone();
+    let (path, offset) = frame_at(&storage, next_lsn);
+    storage.flip_bit(&path, (offset + 45) * 8 + 3);
+    repair_sim(&storage).unwrap();
+    assert_eq!(lines(&open(&storage).unwrap()), second, "the part, and the log up to the cut");
 }

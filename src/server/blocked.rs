@@ -72,7 +72,10 @@ impl Connection {
         let time = blocked.timeout_ms.map_or(FOR_EVER, Duration::from_millis);
         let deadline = Instant::now().checked_add(time).unwrap_or(Instant::now() + FOR_EVER);
         let client = self.session.client.clone();
+        let after = |ms: u64| Instant::now().checked_add(Duration::from_millis(ms));
+        let mut retry = blocked.retry_ms.and_then(after);
         loop {
+            let until = retry.map_or(deadline, |retry| retry.min(deadline));
             let next = {
                 let events = &mut blocked.events;
                 let client = client.clone();
@@ -83,13 +86,18 @@ impl Connection {
                         () = client.unblocked() => None,
                     }
                 };
-                self.while_connected(tokio::time::timeout_at(deadline, told)).await?
+                self.while_connected(tokio::time::timeout_at(until, told)).await?
             };
             match next {
-                Err(_) => return Some(End::TimedOut),
+                Err(_) if until == deadline => return Some(End::TimedOut),
+                Err(_) => {
+                    retry = None;
+                    self.serve_by_myself(&blocked.ticket).await?;
+                }
                 Ok(None) => return Some(End::Unblocked),
                 Ok(Some(Event::Served(output, lsn))) => return Some(End::Served(output, lsn)),
                 Ok(Some(Event::Ready)) => self.serve_by_myself(&blocked.ticket).await?,
+                Ok(Some(Event::RetryIn(ms))) => retry = after(ms),
             }
         }
     }
@@ -122,7 +130,7 @@ async fn served_already(blocked: &mut Blocked) -> Option<End> {
     loop {
         match blocked.events.recv().await? {
             Event::Served(output, lsn) => return Some(End::Served(output, lsn)),
-            Event::Ready => {}
+            Event::Ready | Event::RetryIn(_) => {}
         }
     }
 }

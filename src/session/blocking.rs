@@ -31,6 +31,8 @@ pub enum Event {
     Served(Output, Lsn),
     /// One of its keys may be ready: it tries by itself.
     Ready,
+    /// It tries by itself in so many milliseconds.
+    RetryIn(u64),
 }
 
 /// A client that waits, on its connection's side.
@@ -41,6 +43,8 @@ pub struct Blocked {
     pub events: UnboundedReceiver<Event>,
     /// Milliseconds to wait; none is for ever.
     pub timeout_ms: Option<u64>,
+    /// Milliseconds after which it tries by itself.
+    pub retry_ms: Option<u64>,
     /// Whether the reply is not sent (CLIENT REPLY).
     pub is_silent: bool,
 }
@@ -60,7 +64,7 @@ impl Dispatcher<'_> {
     /// Registers a call that found nothing, under the locks under which it found nothing.
     pub fn wait_for(&self, unit: &mut Unit<'_>, call: Waiting<'_>, block: Block) -> Blocked {
         let (sender, events) = unbounded_channel();
-        let timeout_ms = block.timeout_ms;
+        let (timeout_ms, retry_ms) = (block.timeout_ms, block.retry_ms);
         let mut keys: Vec<Key<'_>> = Vec::new();
         for index in block.keys.clone() {
             let key = unit.key(call.db, call.args.get(index));
@@ -79,7 +83,7 @@ impl Dispatcher<'_> {
             events: sender,
         };
         let ticket = unit.wait_for(&keys, Box::new(kept));
-        Blocked { ticket, events, timeout_ms, is_silent: false }
+        Blocked { ticket, events, timeout_ms, retry_ms, is_silent: false }
     }
 }
 
@@ -113,7 +117,12 @@ impl Serve for KeptCall {
             block: None,
         };
         match (self.block.serve)(&mut call, key) {
-            Ok(served) => served,
+            Ok(served) => {
+                if let Some(ms) = call.block.and_then(|block| block.retry_ms) {
+                    let _ = self.events.send(Event::RetryIn(ms));
+                }
+                served
+            }
             Err(failure) => {
                 self.output.truncate(mark);
                 Reply::new(&mut self.output, self.protocol).error(&failure_text(failure));

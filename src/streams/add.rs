@@ -11,8 +11,9 @@ use crate::value::stream_chunk::{NewEntry, NodeLimits, Numbers};
 use crate::value::stream_id::StreamId;
 
 use super::id::{self, PartialId};
+use super::references::References;
 use super::trim::{self, Trim, TrimOptions};
-use super::value::{SHAPE, reply_id, stream_to_change};
+use super::value::{FACT_BYTES, SHAPE, key_bytes, reply_id, stream_to_change};
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[
@@ -42,7 +43,9 @@ pub const COMMANDS: &[Command] = &[
             history: &[
                 ("6.2.0", "Takes `NOMKSTREAM`, `MINID` and `LIMIT`."),
                 ("7.0.0", "Takes IDs whose second number is left to the server (`<ms>-*`)."),
+                trim::REFERENCES_SINCE,
             ],
+            extra_bytes: Some(|args, _| named_cut_bytes(args) + key_bytes(args)),
             length_after: Some(GROWS),
             ..Spec::EMPTY
         },
@@ -76,6 +79,18 @@ pub const COMMANDS: &[Command] = &[
         run: xsetid,
     },
 ];
+
+/// What XADD logs at most of a cut that names what goes.
+const NAMED_CUT_BYTES: u64 = 1 << 20;
+
+/// The room that a call reserves for such a cut.
+fn named_cut_bytes(args: &Args<'_>) -> u64 {
+    let mut options = (2..args.len()).take_while(|index| args.get(*index) != b"*");
+    let names_all = options.any(|index| {
+        matches!(References::parse(args, index), Some(References::Remove | References::Acked))
+    });
+    if names_all { NAMED_CUT_BYTES + FACT_BYTES } else { 0 }
+}
 
 /// What a call of XADD asks for.
 struct Adding {
@@ -157,7 +172,7 @@ fn xadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     NewEntry::encode(id, pairs, texts(), &mut entry);
     call.unit.edit(&key, SHAPE, Edit::Append { begins_chunk, entry: &entry });
     if let Some(trim) = asked.trim {
-        trim.apply(call.unit, &key)?;
+        trim.apply(call.unit, &key, NAMED_CUT_BYTES)?;
     }
     reply_id(call.reply, id);
     Ok(())

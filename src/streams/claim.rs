@@ -20,7 +20,8 @@ use crate::value::stream_id::StreamId;
 use super::id;
 use super::pending::no_key_or_group;
 use super::value::{
-    FACT_BYTES, NewFacts, pending, quoted, remove_facts, reply_entry, reply_id, stream_to_change,
+    FACT_BYTES, NewFacts, key_bytes, pending, quoted, remove_facts, reply_entry, reply_id,
+    stream_to_change,
 };
 
 /// What the rows of this file have in common.
@@ -82,7 +83,7 @@ pub const COMMANDS: &[Command] = &[
                 JUST_ID,
                 Arg::new("lastid", ArgKind::String).behind("LASTID").optional(),
             ],
-            extra_bytes: Some(|args, _| (args.len() as u64 + 2) * FACT_BYTES),
+            extra_bytes: Some(|args, _| (args.len() as u64 + 2) * FACT_BYTES + key_bytes(args)),
             ..ROW
         },
         run: xclaim,
@@ -102,7 +103,7 @@ fn scan_bytes(args: &Args<'_>, value: ValueRef<'_>) -> u64 {
     let group = stream.groups().get(args.get(2));
     let pending = group.map_or(0, |group| group.pending().len() as u64);
     let names = (args.get(2).len() + args.get(3).len()) as u64;
-    ((asked.count as u64).min(pending) + 2) * FACT_BYTES + names
+    ((asked.count as u64).min(pending) + 2) * FACT_BYTES + names + key_bytes(args)
 }
 
 /// How entries are claimed.

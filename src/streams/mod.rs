@@ -10,6 +10,8 @@ pub mod pending;
 pub mod range;
 pub mod read;
 pub mod read_group;
+pub mod references;
 pub mod remove;
+pub mod remove_ex;
 pub mod trim;
 pub mod value;

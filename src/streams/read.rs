@@ -62,6 +62,8 @@ pub struct Asked {
     pub timeout_ms: Option<Option<u64>>,
     /// Whether nothing becomes pending.
     pub no_ack: bool,
+    /// How long others must have left entries pending, in milliseconds, for them to be claimed.
+    pub claim_idle_ms: Option<u64>,
     /// Index of the group's name, which the consumer's follows.
     pub group_at: Option<usize>,
     /// Index of the first key.
@@ -77,6 +79,7 @@ impl Asked {
             count: usize::MAX,
             timeout_ms: None,
             no_ack: false,
+            claim_idle_ms: None,
             group_at: None,
             keys_at: 0,
             streams: 0,
@@ -103,6 +106,12 @@ impl Asked {
                 }
                 asked.group_at = Some(index + 1);
                 index += 2;
+            } else if more > 0 && args.is(index, "CLAIM") {
+                if !is_group {
+                    return Err(only_of_groups("CLAIM"));
+                }
+                asked.claim_idle_ms = Some(min_idle_ms(args.get(index + 1))?);
+                index += 1;
             } else if args.is(index, "NOACK") {
                 if !is_group {
                     return Err(only_of_groups("NOACK"));
@@ -140,6 +149,12 @@ fn block_ms(text: &[u8]) -> Result<Option<u64>, Failure> {
     let ms = ms.ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
     let ms = u64::try_from(ms).map_err(|_| Failure::text("ERR timeout is negative"))?;
     Ok((ms > 0).then_some(ms))
+}
+
+/// What CLAIM asks for.
+fn min_idle_ms(text: &[u8]) -> Result<u64, Failure> {
+    let ms = parse_integer(text).ok_or(Failure::text("ERR min-idle-time is not an integer"))?;
+    u64::try_from(ms).map_err(|_| Failure::text("ERR min-idle-time must be a positive integer"))
 }
 
 fn unbalanced(is_group: bool) -> Failure {

@@ -9,7 +9,8 @@ use crate::engine::unit::{Key, Unit, ValueRef};
 use crate::format::record::Record;
 use crate::resp::write::{Output, Reply};
 use crate::value::stream::Stream;
-use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState};
+use crate::value::stream_chunk::Entry;
+use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
 use crate::value::stream_groups::Group;
 use crate::value::stream_id::StreamId;
 
@@ -18,8 +19,8 @@ use super::read::{
     Asked, BLOCK_ARG, COUNT_ARG, STREAMS_ARG, count_behind, reply_key, reply_streams, stream_keys,
 };
 use super::value::{
-    FACT_BYTES, NewFacts, entries_up_to, has_gap_behind, pending, quoted, read_stream, reply_entry,
-    reply_id,
+    FACT_BYTES, NewFacts, entries_up_to, has_gap_behind, pending, quoted, read_stream,
+    remove_facts, reply_entry, reply_fields, reply_id,
 };
 
 /// The rows of this file.
@@ -41,9 +42,11 @@ pub const COMMANDS: &[Command] = &[Command {
             .behind("GROUP"),
             COUNT_ARG,
             BLOCK_ARG,
+            Arg::new("min-idle-time", ArgKind::Integer).behind("CLAIM").optional().since("8.4.0"),
             word("noack", "NOACK").optional(),
             STREAMS_ARG,
         ],
+        history: &[("8.4.0", "Takes `CLAIM`.")],
         copies: Copies::Chosen(frame_bytes),
         ..Spec::EMPTY
     },
@@ -57,7 +60,11 @@ fn frame_bytes(args: &Args<'_>, value: ValueRef<'_>) -> u64 {
     };
     let Some(at) = asked.group_at else { return 0 };
     let pending = stream.groups().get(args.get(at)).map_or(0, |group| group.pending().len());
-    let facts = (stream.len().max(pending as u64)).min(asked.count as u64) + 2;
+    let (count, pending) = (asked.count as u64, pending as u64);
+    let facts = match asked.claim_idle_ms {
+        None => stream.len().max(pending).min(count) + 2,
+        Some(_) => stream.len().min(count).saturating_add(pending.min(count)) + 2,
+    };
     let names = args.get(at).len() + args.get(at + 1).len();
     let own = facts.saturating_mul(FACT_BYTES).saturating_add(names as u64);
     own.saturating_mul(asked.streams as u64)
@@ -112,14 +119,15 @@ fn no_group(key: &[u8], group: &[u8]) -> Failure {
 fn xreadgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let asked = Asked::parse(call.args, true)?;
     let reader = Reader::of(&asked, call.args, call.unit.now_ms());
-    let mut streams = Vec::with_capacity(asked.streams);
+    let (mut streams, mut retry_ms) = (Vec::with_capacity(asked.streams), None);
     for index in 0..asked.streams {
         let (key, text) = asked.stream(call.args, index);
         let key = call.unit.key(call.db, key);
         let stream = read_stream(call.unit, &key)?;
-        if stream.and_then(|stream| stream.groups().get(reader.group)).is_none() {
-            return Err(no_group(key.bytes, reader.group));
-        }
+        let found = stream.and_then(|stream| Some((stream, stream.groups().get(reader.group)?)));
+        let (stream, group) = found.ok_or_else(|| no_group(key.bytes, reader.group))?;
+        let idle_in_ms = reader.idle_in_ms(stream, group);
+        retry_ms = retry_ms.map_or(idle_in_ms, |ms: u64| Some(ms.min(idle_in_ms?)));
         streams.push((key, Source::parse(text)?));
     }
     let (mut output, mut served) = (Output::default(), 0);
@@ -136,7 +144,7 @@ fn xreadgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         Some(timeout_ms) => {
             let keys = asked.keys_at..asked.keys_at + asked.streams;
             let block = Block::new(keys, timeout_ms, serve, served_bytes);
-            call.wait(Block { minds_absence: true, ..block });
+            call.wait(Block { minds_absence: true, retry_ms, ..block });
         }
     }
     Ok(())
@@ -149,7 +157,9 @@ fn serve(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
     let stream = read_stream(call.unit, key)?;
     let group = stream.and_then(|stream| Some((stream, stream.groups().get(reader.group)?)));
     let (stream, group) = group.ok_or_else(|| no_group(key.bytes, reader.group))?;
-    if count_behind(stream, group.state().last_id) == 0 {
+    if !reader.finds(stream, group) {
+        let retry_ms = reader.idle_in_ms(stream, group);
+        call.block = Some(Block { retry_ms, ..Block::new(0..0, None, serve, served_bytes) });
         return Ok(false);
     }
     reply_streams(call.reply, 1);
@@ -185,12 +195,12 @@ impl<'a> Reader<'a> {
             active_ms: None,
         });
         state.seen_ms = self.now_ms;
-        let is_served = match from {
-            Source::New => count_behind(stream, group.state().last_id) > 0,
-            Source::History(_) => true,
-        };
+        let is_new = from == Source::New;
+        let claims = if is_new { self.claims(stream, group) } else { Claims::default() };
+        let is_served =
+            !is_new || !claims.ids.is_empty() || count_behind(stream, group.state().last_id) > 0;
         let mut facts = NewFacts::default();
-        if is_served && from == Source::New && !self.asked.no_ack {
+        if is_served && is_new && !(self.asked.no_ack && claims.ids.is_empty()) {
             state.active_ms = Some(self.now_ms);
         }
         let (number, name) = (group.state().number, self.consumer);
@@ -200,31 +210,95 @@ impl<'a> Reader<'a> {
         if is_served {
             reply_key(reply, key.bytes);
             match from {
-                Source::New => self.deliver(reply, stream, group, state.number, &mut facts),
+                Source::New => {
+                    self.deliver(reply, (stream, group), &claims.ids, state.number, &mut facts);
+                }
                 Source::History(id) => self.repeat(reply, stream, group, id, &mut facts),
             }
         }
         facts.put(unit, key);
+        let gone = claims.gone.into_iter().map(|id| Topic::Pending { group: number, id });
+        remove_facts(unit, key, gone);
         Ok(is_served)
     }
 
-    /// Replies with what the group has not delivered, which the consumer has from here on.
+    /// Whether an entry that is pending has been so for long enough to be claimed.
+    fn may_claim(&self, delivery: &Delivery) -> bool {
+        let idle_ms = self.now_ms.saturating_sub(delivery.at_ms);
+        self.asked.claim_idle_ms.is_some_and(|least_ms| idle_ms >= least_ms)
+    }
+
+    /// Whether there is something to deliver or to claim.
+    fn finds(&self, stream: &Stream, group: &Group) -> bool {
+        let may_claim = |(id, delivery): (&StreamId, &Delivery)| {
+            self.may_claim(delivery) && stream.get(*id).is_some()
+        };
+        count_behind(stream, group.state().last_id) > 0 || group.pending().iter().any(may_claim)
+    }
+
+    /// Milliseconds until there may be something to claim; none where nothing is claimed.
+    fn idle_in_ms(&self, stream: &Stream, group: &Group) -> Option<u64> {
+        let least_ms = self.asked.claim_idle_ms?;
+        let there = group.pending().iter().filter(|(id, _)| stream.get(**id).is_some());
+        let idle_at = there.map(|(_, delivery)| delivery.at_ms.saturating_add(least_ms)).min();
+        let ms = idle_at.map_or(least_ms, |at_ms| at_ms.saturating_sub(self.now_ms));
+        Some(ms.max(1))
+    }
+
+    /// What is claimed: what has been pending for longest comes first.
+    fn claims(&self, stream: &Stream, group: &Group) -> Claims {
+        let idle = group.pending().iter().filter(|(_, delivery)| self.may_claim(delivery));
+        let mut idle: Vec<(u64, StreamId)> = idle.map(|(id, from)| (from.at_ms, *id)).collect();
+        idle.sort_unstable();
+        idle.truncate(self.asked.count);
+        let (ids, gone) =
+            idle.into_iter().map(|(_, id)| id).partition(|id| stream.get(*id).is_some());
+        Claims { ids, gone }
+    }
+
+    /// Replies with an entry of the stream that is delivered here for the first time since
+    /// `idle_ms`, and was so `count` times before; both are told where CLAIM asks for them.
+    fn reply(&self, reply: &mut Reply<'_>, entry: &Entry<'_>, idle_ms: u64, count: u64) {
+        if self.asked.claim_idle_ms.is_none() {
+            return reply_entry(reply, entry);
+        }
+        reply.array(4);
+        reply_id(reply, entry.id);
+        reply_fields(reply, entry);
+        reply.integer(idle_ms as i64);
+        reply.integer(count as i64);
+    }
+
+    /// Replies with what is claimed, then with what the group has not delivered; the consumer has
+    /// both from here on.
     fn deliver(
         &self,
         reply: &mut Reply<'_>,
-        stream: &Stream,
-        group: &Group,
+        (stream, group): (&Stream, &Group),
+        claimed: &[StreamId],
         consumer: u64,
         facts: &mut NewFacts,
     ) {
         let mut state = *group.state();
-        let count = self.asked.count.min(count_behind(stream, state.last_id) as usize);
-        reply.array(count);
+        let room = self.asked.count - claimed.len();
+        let count = room.min(count_behind(stream, state.last_id) as usize);
+        reply.array(claimed.len() + count);
+        for id in claimed {
+            let before = group.pending()[id];
+            let entry = stream.get(*id).expect("what is claimed is there");
+            let idle_ms = self.now_ms.saturating_sub(before.at_ms);
+            self.reply(reply, &entry, idle_ms, before.count);
+            let count = before.count.saturating_add(1);
+            facts.push(&pending(group, *id, Delivery { consumer, at_ms: self.now_ms, count }));
+        }
+        if count == 0 {
+            return;
+        }
         let from = state.last_id.next().unwrap_or(StreamId::MAX);
         for entry in stream.range(from, StreamId::MAX).take(count) {
             state = GroupState { entries_read: read_up_to(stream, &state, entry.id), ..state };
             state.last_id = entry.id;
-            reply_entry(reply, &entry);
+            self.reply(reply, &entry, 0, 0);
             if !self.asked.no_ack {
                 let delivery = Delivery { consumer, at_ms: self.now_ms, count: 1 };
                 facts.push(&pending(group, entry.id, delivery));
@@ -261,6 +335,15 @@ impl<'a> Reader<'a> {
             facts.push(&pending(group, id, Delivery { at_ms: self.now_ms, count, ..before }));
         }
     }
+}
+
+/// What a reader takes over from others.
+#[derive(Default)]
+struct Claims {
+    /// Entries, in the order in which they are told.
+    ids: Vec<StreamId>,
+    /// Entries that are pending and gone.
+    gone: Vec<StreamId>,
 }
 
 /// How many entries a group has read once it has delivered the one of this ID.
@@ -303,6 +386,34 @@ mod tests {
     }
 
     #[test]
+    fn what_others_left_pending_comes_before_what_is_new() {
+        let unit = &mut unit();
+        ["1-1", "2-1", "3-1"].iter().for_each(|id| drop(run(unit, &["XADD", "s", id, "f", "v"])));
+        run(unit, &["XGROUP", "CREATE", "s", "g", "0"]);
+        run(unit, &["XREADGROUP", "GROUP", "g", "c", "COUNT", "2", "STREAMS", "s", ">"]);
+        run(unit, &["XCLAIM", "s", "g", "c", "0", "2-1", "IDLE", "70", "JUSTID"]);
+        run(unit, &["XCLAIM", "s", "g", "c", "0", "1-1", "IDLE", "50"]);
+        let claim = |unit: &mut _, least: &str, rest: &[&str]| {
+            let args = ["XREADGROUP", "GROUP", "g", "d", "CLAIM", least];
+            run(unit, &[&args, rest, &["STREAMS", "s", ">"]].concat())
+        };
+        let entry = |id: &str, rest: &str| format!("*4 $3 {id} *2 $1 f $1 v {rest}");
+        let (oldest, new) = (entry("2-1", ":70 :1"), entry("3-1", ":0 :0"));
+        assert_eq!(claim(unit, "60", &["COUNT", "1"]), format!("*1 *2 $1 s *1 {oldest}"));
+        assert_eq!(claim(unit, "60", &["NOACK"]), format!("*1 *2 $1 s *1 {new}"));
+        assert_eq!(claim(unit, "60", &[]), "*-1");
+        let older = entry("1-1", ":50 :2");
+        assert_eq!(claim(unit, "50", &["NOACK"]), format!("*1 *2 $1 s *1 {older}"));
+        let listed = run(unit, &["XPENDING", "s", "g", "-", "+", "9"]);
+        assert_eq!(listed, "*2 *4 $3 1-1 $1 d :0 :3 *4 $3 2-1 $1 d :0 :2");
+        let both = format!("*1 *2 $1 s *2 {} {}", entry("1-1", ":0 :3"), entry("2-1", ":0 :2"));
+        assert_eq!(claim(unit, "0", &["CLAIM", "0"]), both);
+        run(unit, &["XDEL", "s", "1-1", "2-1"]);
+        assert_eq!(claim(unit, "0", &[]), "*-1");
+        assert_eq!(run(unit, &["XPENDING", "s", "g"]), "*4 :0 $-1 $-1 *-1");
+    }
+
+    #[test]
     fn a_stream_that_is_named_twice_delivers_once() {
         let unit = &mut unit();
         run(unit, &["XADD", "s", "1-1", "f", "v"]);
@@ -318,7 +429,11 @@ mod tests {
         let unit = &mut unit();
         run(unit, &["SET", "string", "1"]);
         run(unit, &["XGROUP", "CREATE", "s", "g", "$", "MKSTREAM"]);
-        let cases: [(&[&str], &str); 6] = [
+        let cases: [(&[&str], &str); 10] = [
+            (&["g", "c", "CLAIM", "x", "STREAMS", "s", ">"], "-ERR min-idle-time is not an int"),
+            (&["g", "c", "CLAIM", "-0", "STREAMS", "s", ">"], "-ERR min-idle-time is not an int"),
+            (&["g", "c", "CLAIM", "-1", "STREAMS", "s", ">"], "-ERR min-idle-time must be a pos"),
+            (&["g", "CLAIM", "5", "c", "STREAMS", "s", ">"], "-ERR syntax error"),
             (&["g", "c", "STREAMS", "s", "t", ">"], "-ERR Unbalanced 'xreadgroup' list of streams"),
             (&["h", "c", "STREAMS", "s", ">"], "-NOGROUP No such key 's' or consumer group 'h' in"),
             (&["g", "c", "STREAMS", "t", ">"], "-NOGROUP No such key 't' or consumer group 'g' in"),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::command::args::Args;
 use crate::command::collection::{GoneMembers, stream_of};
 use crate::command::spec::Failure;
 use crate::engine::unit::{Key, Unit};
@@ -19,6 +20,12 @@ pub const SHAPE: u8 = ValueKind::Stream.shape(0);
 
 /// A bound of what a fact takes in a record, in bytes, beside its name.
 pub const FACT_BYTES: u64 = 96;
+
+/// What the key adds to the frame of a call that writes up to five records, each of which names it;
+/// the request has it once.
+pub fn key_bytes(args: &Args<'_>) -> u64 {
+    4 * args.get(1).len() as u64
+}
 
 /// The stream that a command reads, none where there is no key.
 pub fn read_stream<'u>(
@@ -136,6 +143,11 @@ pub fn reply_id(reply: &mut Reply<'_>, id: StreamId) {
 pub fn reply_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2);
     reply_id(reply, entry.id);
+    reply_fields(reply, entry);
+}
+
+/// Replies with the fields and values of an entry.
+pub fn reply_fields(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2 * entry.len as usize);
     for (field, value) in entry.fields() {
         reply.bulk(field);

@@ -180,6 +180,12 @@ pub const NORMALISATIONS: &[Normalisation] = &[
         same: streams::same_pending,
     },
     Normalisation {
+        name: "claim-times",
+        reason: "the time since a delivery passes between two calls",
+        command: &["XREADGROUP", "CLAIM"],
+        same: streams::same_claims,
+    },
+    Normalisation {
         name: "shared-objects",
         reason: "Redis shares objects of small integers, so their count says nothing of the value",
         command: &["OBJECT", "REFCOUNT"],

@@ -38,7 +38,7 @@ use support::server::Server;
 const SESSION_COMMANDS: u64 = 400;
 
 /// Sessions about what no oracle knows.
-const LATER_SESSIONS: u64 = 20;
+const LATER_SESSIONS: u64 = 30;
 
 const DEFAULT_COMMANDS: u64 = 30_000;
 const DEFAULT_SEED: u64 = 1;
@@ -103,7 +103,8 @@ fn what_came_later_survives_a_reload() {
     let mut pair = Pair::new(Side::new("firn", firn.port), Side::new("other", other.port), true);
     let seed = number_from_env("FIRN_DIFF_SEED", DEFAULT_SEED);
     for seed in seed..seed + LATER_SESSIONS {
-        let ops = Generator::new(seed).about(later::ROWS).session(SESSION_COMMANDS);
+        let theme = if seed % 2 == 0 { later::ROWS } else { streams::LATER_ROWS };
+        let ops = Generator::new(seed).about(theme).session(SESSION_COMMANDS);
         if let Some(mismatch) = pair.session(&ops) {
             let (ops, mismatch) = shrink::shrink(&mut pair, ops, mismatch);
             panic!("{}", shrink::report(seed, &ops, &mismatch, &firn.printed()));

@@ -153,6 +153,47 @@ pub const ROWS: &[Row] = &[
     (3, "TYPE", &[SKEY]),
 ];
 
+const REFERENCES: Shape =
+    Maybe(&[OneOf(&["KEEPREF", "DELREF", "ACKED", "delref", "acked", "ACKED"])]);
+/// IDs behind their number, which is mostly right.
+const COUNTED_IDS: Shape = Made(|random, args| {
+    let ids: Vec<Vec<u8>> = (0..=random.below(5)).map(|_| id(random)).collect();
+    let count = match random.below(30) {
+        0 => random.pick(&["0", "-1", "x", "9", "1"]).to_owned(),
+        _ => ids.len().to_string(),
+    };
+    args.extend([b"IDS".to_vec(), count.into_bytes()]);
+    args.extend(ids);
+});
+
+/// Rows of what came after the oracles.
+#[rustfmt::skip]
+pub const LATER_ROWS: &[Row] = &[
+    (60, "XADD", &[SKEY, NEXT_ID, FIELDS]),
+    (30, "XADD", &[SKEY, TRIM, REFERENCES, NEXT_ID, FIELDS]),
+    (16, "XTRIM", &[SKEY, REFERENCES, TRIM]),
+    (6, "XTRIM", &[SKEY, TRIM, REFERENCES, REFERENCES]),
+    (8, "XDEL", &[SKEY, IDS]),
+    (30, "XDELEX", &[SKEY, REFERENCES, COUNTED_IDS, Maybe(&[REFERENCES])]),
+    (30, "XACKDEL", &[SKEY, GROUP, REFERENCES, COUNTED_IDS]),
+    (16, "XGROUP", &[Word("CREATE"), SKEY, GROUP, Either(&[&[ID], &[Word("0")]]),
+        Maybe(&[Word("MKSTREAM")])]),
+    (4, "XGROUP", &[Word("SETID"), SKEY, GROUP, Either(&[&[ID], &[Word("0")]])]),
+    (2, "XGROUP", &[Word("DESTROY"), SKEY, GROUP]),
+    (3, "XGROUP", &[Word("DELCONSUMER"), SKEY, GROUP, CONSUMER]),
+    (40, "XREADGROUP", &[Word("GROUP"), GROUP, CONSUMER, COUNT, STREAMS]),
+    (30, "XREADGROUP", &[Word("CLAIM"), IDLE, Word("GROUP"), GROUP, CONSUMER,
+        Maybe(&[Word("NOACK")]), STREAMS]),
+    (16, "XACK", &[SKEY, GROUP, IDS]),
+    (14, "XCLAIM", &[SKEY, GROUP, CONSUMER, IDLE, IDS, CLAIM_OPTIONS]),
+    (14, "XPENDING", &[SKEY, GROUP]),
+    (10, "XPENDING", &[SKEY, GROUP, FROM, TO, OneOf(&["10", "1000"])]),
+    (8, "XINFO", &[Word("STREAM"), SKEY]),
+    (12, "XINFO", &[Word("STREAM"), SKEY, Word("FULL"), COUNT]),
+    (12, "XRANGE", &[SKEY, FROM, TO, COUNT]),
+    (2, "DEL", &[SKEY]),
+];
+
 /// A difference that two clocks, or a call between them, may make, in milliseconds.
 const CLOCK_TOLERANCE_MS: u64 = 10_000;
 /// Times since 1970 are above, everything else is below.
@@ -209,6 +250,42 @@ pub fn same_pending(left: &Value, right: &Value) -> bool {
     };
     match (left.items(), right.items()) {
         (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_entry(a, b)),
+        _ => false,
+    }
+}
+
+/// The same claimed entries. Which of them was delivered first may be a matter of a millisecond.
+pub fn same_claims(left: &Value, right: &Value) -> bool {
+    let by_id = |entries: &Value| {
+        let mut entries = entries.items()?.to_vec();
+        entries.sort_by_key(|entry| entry.items().map(|parts| parts[0].to_string()));
+        Some(entries)
+    };
+    let same_entry = |a: &Value, b: &Value| match (a.items(), b.items()) {
+        (Some([id, fields, idle, count]), Some([other, others, other_idle, other_count])) => {
+            let idle = idle.integer().zip(other_idle.integer());
+            (id, fields, count) == (other, others, other_count)
+                && idle.is_some_and(|(a, b)| a.abs_diff(b) < CLOCK_TOLERANCE_MS)
+        }
+        _ => a == b,
+    };
+    let same_stream = |a: &Value, b: &Value| match (by_id(a), by_id(b)) {
+        (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| same_entry(a, b)),
+        _ => false,
+    };
+    let pairs = |value: &Value| match value {
+        Value::Map(pairs) => Some(pairs.clone()),
+        _ => value
+            .items()?
+            .iter()
+            .map(|pair| Some((pair.items()?[0].clone(), pair.items()?[1].clone())))
+            .collect(),
+    };
+    match (pairs(left), pairs(right)) {
+        (Some(a), Some(b)) => {
+            let mut both = a.iter().zip(&b);
+            a.len() == b.len() && both.all(|(a, b)| a.0 == b.0 && same_stream(&a.1, &b.1))
+        }
         _ => false,
     }
 }
