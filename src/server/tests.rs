@@ -207,6 +207,29 @@ fn frames_larger_than_their_requests_have_room_in_the_log() {
     assert!(log().frame_bytes - before > 26_000_000);
 }
 
+/// A claim writes who claims, what is claimed and what is gone: three records with the key.
+#[test]
+fn each_record_of_a_frame_has_room_for_its_key() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let key = "k".repeat(200_000);
+    let mut ask = |words: &[&str], reply: &str| {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        client.send(array(&words));
+        client.expect(reply);
+    };
+    let entry = |ms: &str| format!("*2\r\n$3\r\n{ms}-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+    for id in ["1-1", "2-1"] {
+        ask(&["XADD", &key, id, "f", "v"], &format!("$3\r\n{id}\r\n"));
+    }
+    ask(&["XGROUP", "CREATE", &key, "g", "0"], "+OK\r\n");
+    let both = format!("*1\r\n*2\r\n$200000\r\n{key}\r\n*2\r\n{}{}", entry("1"), entry("2"));
+    ask(&["XREADGROUP", "GROUP", "g", "ann", "STREAMS", &key, ">"], &both);
+    ask(&["XDEL", &key, "1-1"], ":1\r\n");
+    let claimed = format!("*1\r\n{}", entry("2"));
+    ask(&["XCLAIM", &key, "g", "bob", "0", "1-1", "2-1"], &claimed);
+}
+
 #[test]
 fn a_transaction_reserves_about_what_it_copies() {
     let server = Server::start(&[]);
