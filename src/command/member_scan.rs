@@ -43,9 +43,12 @@ pub fn reply_end(reply: &mut Reply<'_>) {
 }
 
 impl<'a> MemberScan<'a> {
-    /// Reads the arguments behind the key.
-    pub fn parse(args: &Args<'a>, takes_novalues: bool) -> Result<MemberScan<'a>, Failure> {
-        let cursor = cursor(args)?;
+    /// Reads the arguments behind the cursor.
+    pub fn parse(
+        cursor: u64,
+        args: &Args<'a>,
+        takes_novalues: bool,
+    ) -> Result<MemberScan<'a>, Failure> {
         let mut scan =
             MemberScan { cursor, count: COUNT_DEFAULT, pattern: None, without_values: false };
         let mut index = 3;

@@ -66,13 +66,13 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn hscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    member_scan::cursor(call.args)?;
+    let cursor = member_scan::cursor(call.args)?;
     let key = call.unit.key(call.db, call.args.get(1));
     let Some(hash) = read_hash(call.unit, &key)? else {
         member_scan::reply_end(call.reply);
         return Ok(());
     };
-    let scan = MemberScan::parse(call.args, true)?;
+    let scan = MemberScan::parse(cursor, call.args, true)?;
     let mut found: Vec<Item<'_>> = Vec::new();
     let at_once = hash.encoding() != hash::HASHTABLE;
     let next = scan.walk(hash.members(), at_once, |item| {

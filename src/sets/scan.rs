@@ -32,13 +32,13 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 fn sscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    member_scan::cursor(call.args)?;
+    let cursor = member_scan::cursor(call.args)?;
     let key = call.unit.key(call.db, call.args.get(1));
     let Some(set) = read_set(call.unit, &key)? else {
         member_scan::reply_end(call.reply);
         return Ok(());
     };
-    let scan = MemberScan::parse(call.args, false)?;
+    let scan = MemberScan::parse(cursor, call.args, false)?;
     let mut found: Vec<&[u8]> = Vec::new();
     let at_once = set.encoding != set::HASHTABLE;
     let next = scan.walk(set.members, at_once, |item| found.push(item.member));

@@ -21,7 +21,7 @@ use super::id;
 use super::pending::no_key_or_group;
 use super::value::{
     FACT_BYTES, NewFacts, key_bytes, pending, quoted, remove_facts, reply_entry, reply_id,
-    stream_to_change,
+    stream_to_change, with_group,
 };
 
 /// What the rows of this file have in common.
@@ -255,7 +255,7 @@ fn xclaim(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let (args, now_ms) = (call.args, call.unit.now_ms());
     let key = call.unit.key(call.db, args.get(1));
     let stream = stream_to_change(call.unit, &key)?;
-    let found = stream.and_then(|stream| Some((stream, stream.groups().get(args.get(2))?)));
+    let found = with_group(stream, args.get(2));
     let (stream, group) = found.ok_or_else(|| no_key_or_group(key.bytes, args.get(2)))?;
     let asked = Claim::parse(args, now_ms)?;
     let state = GroupState { last_id: asked.last_id, ..*group.state() };
@@ -315,7 +315,7 @@ fn xautoclaim(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let asked = Scan::parse(args)?;
     let key = call.unit.key(call.db, args.get(1));
     let stream = stream_to_change(call.unit, &key)?;
-    let found = stream.and_then(|stream| Some((stream, stream.groups().get(args.get(2))?)));
+    let found = with_group(stream, args.get(2));
     let (stream, group) = found.ok_or_else(|| no_key_or_group(key.bytes, args.get(2)))?;
     let Scan { idle_ms, just_id, .. } = asked;
     let terms = Terms { idle_ms, at_ms: now_ms, count: None, just_id, now_ms };

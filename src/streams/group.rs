@@ -12,7 +12,7 @@ use crate::value::stream_fact::{ConsumerState, Fact, GroupState, Topic};
 use crate::value::stream_id::StreamId;
 
 use super::id;
-use super::value::{NewFacts, quoted, remove_facts, stream_to_change};
+use super::value::{NewFacts, no_group, remove_facts, stream_to_change, subcommand_syntax};
 
 /// What the subcommands on a group have in common.
 const ROW: Spec = Spec {
@@ -243,24 +243,16 @@ impl Options {
                 options.entries_read = u64::try_from(count).ok();
                 index += 2;
             } else {
-                return Err(subcommand_syntax(args));
+                return Err(subcommand_syntax("XGROUP", args));
             }
         }
         // So many arguments at most, though options may be repeated.
         match deed {
-            Deed::Create if args.len() > 8 => Err(subcommand_syntax(args)),
-            Deed::SetId if args.len() > 7 => Err(subcommand_syntax(args)),
+            Deed::Create if args.len() > 8 => Err(subcommand_syntax("XGROUP", args)),
+            Deed::SetId if args.len() > 7 => Err(subcommand_syntax("XGROUP", args)),
             _ => Ok(options),
         }
     }
-}
-
-fn subcommand_syntax(args: &Args<'_>) -> Failure {
-    let name = quoted(args.get(1));
-    let text = format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try XGROUP HELP."
-    );
-    Failure::Text(text.into())
 }
 
 /// The ID behind which a group reads on.
@@ -287,11 +279,6 @@ fn put_consumer(call: &mut Call<'_, '_, '_>, key: &Key<'_>, group: u64, number: 
     let mut facts = NewFacts::default();
     facts.push(&Fact::Consumer { group, name, state });
     facts.put(call.unit, key);
-}
-
-fn no_group(key: &Key<'_>, group: &[u8]) -> Failure {
-    let (key, group) = (quoted(key.bytes), quoted(group));
-    Failure::Text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'").into())
 }
 
 #[cfg(test)]

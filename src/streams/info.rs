@@ -12,7 +12,7 @@ use crate::value::stream_chunk::Entry;
 use crate::value::stream_id::StreamId;
 
 use super::group_info::{reply_consumers, reply_full, reply_groups};
-use super::value::{quoted, read_stream, reply_entry, reply_id};
+use super::value::{no_group, read_stream, reply_entry, reply_id, subcommand_syntax};
 
 /// What the subcommands on a stream have in common.
 const ROW: Spec = Spec {
@@ -114,7 +114,8 @@ fn xinfo(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let (key, now_ms) = (call.unit.key(call.db, args.get(2)), call.unit.now_ms());
     let stream = read_stream(call.unit, &key)?.ok_or(Failure::NoSuchKey)?;
     if args.is(1, "CONSUMERS") {
-        let group = stream.groups().get(args.get(3)).ok_or_else(|| no_group(args))?;
+        let group = args.get(3);
+        let group = stream.groups().get(group).ok_or_else(|| no_group(&key, group))?;
         reply_consumers(call.reply, group, now_ms);
     } else if args.is(1, "GROUPS") {
         reply_groups(call.reply, stream);
@@ -125,22 +126,13 @@ fn xinfo(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn no_group(args: &Args<'_>) -> Failure {
-    let [key, group] = [2, 3].map(|index| quoted(args.get(index)));
-    Failure::Text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'").into())
-}
-
 /// How many entries FULL shows; none without it.
 fn full_count(args: &Args<'_>) -> Result<Option<usize>, Failure> {
     let count = match args.len() {
         3 => return Ok(None),
         4 if args.is(3, "FULL") => FULL_COUNT_DEFAULT,
         6 if args.is(3, "FULL") && args.is(4, "COUNT") => integer(args.get(5))?,
-        _ => {
-            let name = quoted(args.get(1));
-            let what = "unknown subcommand or wrong number of arguments for";
-            return Err(Failure::Text(format!("ERR {what} '{name}'. Try XINFO HELP.").into()));
-        }
+        _ => return Err(subcommand_syntax("XINFO", args)),
     };
     Ok(Some(match count {
         ..0 => FULL_COUNT_DEFAULT as usize,

@@ -20,7 +20,7 @@ use super::read::{
 };
 use super::value::{
     FACT_BYTES, NewFacts, entries_up_to, has_gap_behind, pending, quoted, read_stream,
-    remove_facts, reply_entry, reply_fields, reply_id,
+    remove_facts, reply_entry, reply_fields, reply_id, with_group,
 };
 
 /// The rows of this file.
@@ -124,7 +124,7 @@ fn xreadgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         let (key, text) = asked.stream(call.args, index);
         let key = call.unit.key(call.db, key);
         let stream = read_stream(call.unit, &key)?;
-        let found = stream.and_then(|stream| Some((stream, stream.groups().get(reader.group)?)));
+        let found = with_group(stream, reader.group);
         let (stream, group) = found.ok_or_else(|| no_group(key.bytes, reader.group))?;
         let idle_in_ms = reader.idle_in_ms(stream, group);
         retry_ms = retry_ms.map_or(idle_in_ms, |ms: u64| Some(ms.min(idle_in_ms?)));
@@ -155,7 +155,7 @@ fn serve(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
     let asked = Asked::parse(call.args, true)?;
     let reader = Reader::of(&asked, call.args, call.unit.now_ms());
     let stream = read_stream(call.unit, key)?;
-    let group = stream.and_then(|stream| Some((stream, stream.groups().get(reader.group)?)));
+    let group = with_group(stream, reader.group);
     let (stream, group) = group.ok_or_else(|| no_group(key.bytes, reader.group))?;
     if !reader.finds(stream, group) {
         let retry_ms = reader.idle_in_ms(stream, group);

@@ -4,12 +4,11 @@ use crate::command::args::Args;
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{DELETE, RW, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
-use crate::format::edit::Edit;
 use crate::value::stream_fact::Topic;
 use crate::value::stream_id::StreamId;
 
 use super::id;
-use super::value::{SHAPE, remove_facts, stream_to_change};
+use super::value::{delete_entries, remove_facts, stream_to_change};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
@@ -64,17 +63,10 @@ fn xdel(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         call.reply.integer(0);
         return Ok(());
     };
-    let (mut count, mut bytes) = (0, Vec::new());
-    for id in ids(call.args, 2)? {
-        if stream.get(id).is_some() {
-            id.encode(&mut bytes);
-            count += 1;
-        }
-    }
-    if count > 0 {
-        call.unit.edit(&key, SHAPE, Edit::Delete { ids: &bytes });
-    }
-    call.reply.integer(count);
+    let mut ids = ids(call.args, 2)?;
+    ids.retain(|id| stream.get(*id).is_some());
+    delete_entries(call.unit, &key, &ids);
+    call.reply.integer(ids.len() as i64);
     Ok(())
 }
 

@@ -9,7 +9,6 @@ use crate::command::row::{block, first_key, key_arg};
 use crate::command::spec::key_flag::{DELETE, RW, UPDATE};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
 use crate::engine::unit::{Key, Unit, ValueRef};
-use crate::format::edit::Edit;
 use crate::resp::write::Reply;
 use crate::value::stream::Stream;
 use crate::value::stream_fact::Topic;
@@ -18,7 +17,9 @@ use crate::value::stream_id::StreamId;
 
 use super::id;
 use super::references::{REFERENCES_ARG, References, is_referenced, references};
-use super::value::{FACT_BYTES, SHAPE, key_bytes, remove_facts, stream_to_change};
+use super::value::{
+    FACT_BYTES, delete_entries, key_bytes, remove_facts, stream_to_change, with_group,
+};
 
 /// What the rows of this file have in common.
 const ROW: Spec = Spec {
@@ -158,11 +159,7 @@ impl Removal {
 
     /// Logs and applies it.
     fn apply(&self, unit: &mut Unit<'_>, key: &Key<'_>) {
-        let mut bytes = Vec::new();
-        self.entries.iter().for_each(|id| id.encode(&mut bytes));
-        if !bytes.is_empty() {
-            unit.edit(key, SHAPE, Edit::Delete { ids: &bytes });
-        }
+        delete_entries(unit, key, &self.entries);
         let topics = self.pending.iter().map(|&(group, id)| Topic::Pending { group, id });
         remove_facts(unit, key, topics);
     }
@@ -189,8 +186,7 @@ fn xackdel(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
     let stream = stream_to_change(call.unit, &key)?;
     let asked = Asked::parse(call.args, 3)?;
-    let found = stream.and_then(|stream| Some((stream, stream.groups().get(call.args.get(2))?)));
-    let Some((stream, group)) = found else {
+    let Some((stream, group)) = with_group(stream, call.args.get(2)) else {
         asked.reply_unknown(call.reply);
         return Ok(());
     };

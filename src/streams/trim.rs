@@ -18,7 +18,7 @@ use crate::value::stream_id::StreamId;
 
 use super::id;
 use super::references::{REFERENCES_ARG, References, is_referenced, references};
-use super::value::{FACT_BYTES, SHAPE, key_bytes, remove_facts, stream_to_change};
+use super::value::{FACT_BYTES, SHAPE, delete_entries, key_bytes, remove_facts, stream_to_change};
 
 /// Nodes whose entries an approximate cut takes at most, where the call does not say.
 const NODES_PER_CUT: u64 = 100;
@@ -280,9 +280,8 @@ impl NamedCut {
         if self.entries.is_empty() {
             return;
         }
-        let (mut ids, mut numbers) = (Vec::new(), Vec::new());
-        self.entries.iter().for_each(|id| id.encode(&mut ids));
-        unit.edit(key, SHAPE, Edit::Delete { ids: &ids });
+        delete_entries(unit, key, &self.entries);
+        let mut numbers = Vec::new();
         before.encode(&mut numbers);
         unit.edit(key, SHAPE, Edit::Renumber { numbers: &numbers });
         remove_facts(unit, key, self.pending.iter().copied());

@@ -61,6 +61,24 @@ impl NewFacts {
     }
 }
 
+/// The stream with the group that a command names, none where either is not there.
+pub fn with_group<'u>(stream: Option<&'u Stream>, name: &[u8]) -> Option<(&'u Stream, &'u Group)> {
+    stream.and_then(|stream| Some((stream, stream.groups().get(name)?)))
+}
+
+/// Deletes entries that are there, each named once and ascending.
+pub fn delete_entries<'i>(
+    unit: &mut Unit<'_>,
+    key: &Key<'_>,
+    ids: impl IntoIterator<Item = &'i StreamId>,
+) {
+    let mut bytes = Vec::new();
+    ids.into_iter().for_each(|id| id.encode(&mut bytes));
+    if !bytes.is_empty() {
+        unit.edit(key, SHAPE, Edit::Delete { ids: &bytes });
+    }
+}
+
 /// Takes facts out, with those that depend on them.
 pub fn remove_facts<'t>(
     unit: &mut Unit<'_>,
@@ -109,6 +127,19 @@ pub fn has_gap_behind(stream: &Stream, id: StreamId) -> bool {
 /// An argument as errors quote it: up to its first zero byte.
 pub fn quoted(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// What XGROUP and XINFO say where a stream has no such group.
+pub fn no_group(key: &Key<'_>, group: &[u8]) -> Failure {
+    let (key, group) = (quoted(key.bytes), quoted(group));
+    Failure::Text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'").into())
+}
+
+/// What XGROUP and XINFO say to arguments that a subcommand does not take.
+pub fn subcommand_syntax(container: &str, args: &Args<'_>) -> Failure {
+    let name = quoted(args.get(1));
+    let what = "unknown subcommand or wrong number of arguments for";
+    Failure::Text(format!("ERR {what} '{name}'. Try {container} HELP.").into())
 }
 
 /// What is pending of a group, for the record of a delivery.

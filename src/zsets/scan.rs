@@ -67,14 +67,14 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn zscan(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    member_scan::cursor(call.args)?;
+    let cursor = member_scan::cursor(call.args)?;
     let key = call.unit.key(call.db, call.args.get(1));
     let Some(view) = call.unit.get(&key) else {
         member_scan::reply_end(call.reply);
         return Ok(());
     };
     let (members, is_small) = (zset_of(&view)?, encoding_of(view.value) == zset::LISTPACK);
-    let scan = MemberScan::parse(call.args, false)?;
+    let scan = MemberScan::parse(cursor, call.args, false)?;
     let mut found: Vec<Scored<'_>> = Vec::new();
     let next = match members {
         ZsetRef::Large(zset) if !is_small => scan.page(zset.members(), |item| {
