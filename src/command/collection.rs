@@ -19,6 +19,8 @@ use crate::value::view::{ListRef, MembersRef, ZsetRef};
 
 use super::spec::Failure;
 
+/// Room for a change of one member or two, in bytes: most are no longer.
+const CHANGE_BYTES: usize = 96;
 /// So many arguments are compared with each other.
 const FEW: usize = 8;
 
@@ -88,8 +90,13 @@ pub fn encoding_of(value: ValueRef<'_>) -> u8 {
 }
 
 /// Items on their way into a hash, a set or a sorted set.
-#[derive(Default)]
 pub struct NewItems(Vec<u8>);
+
+impl Default for NewItems {
+    fn default() -> NewItems {
+        NewItems(Vec::with_capacity(CHANGE_BYTES))
+    }
+}
 
 impl NewItems {
     /// Adds one.
@@ -109,8 +116,13 @@ impl NewItems {
 }
 
 /// Members on their way out of a hash, a set or a sorted set.
-#[derive(Default)]
 pub struct GoneMembers(Vec<u8>);
+
+impl Default for GoneMembers {
+    fn default() -> GoneMembers {
+        GoneMembers(Vec::with_capacity(CHANGE_BYTES))
+    }
+}
 
 impl GoneMembers {
     /// Adds one.
@@ -130,8 +142,13 @@ impl GoneMembers {
 }
 
 /// Elements on their way into a list.
-#[derive(Default)]
 pub struct NewElements(Vec<u8>);
+
+impl Default for NewElements {
+    fn default() -> NewElements {
+        NewElements(Vec::with_capacity(CHANGE_BYTES))
+    }
+}
 
 impl NewElements {
     /// Adds one.

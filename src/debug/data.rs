@@ -70,7 +70,7 @@ fn describe(view: &View<'_>, now_ms: u64) -> String {
         ValueRef::Packed(blob) => blob.as_ptr().addr(),
         ValueRef::Collection(collection) => std::ptr::from_ref(collection).addr(),
     };
-    let accessed_ms = now_ms.saturating_sub(view.idle_seconds * 1000);
+    let accessed_ms = now_ms.saturating_sub(view.idle_seconds() * 1000);
     format!(
         "Value at:{address:#x} refcount:{} encoding:{} serializedlength:{} lru:{} \
          lru_seconds_idle:{}",
@@ -78,7 +78,7 @@ fn describe(view: &View<'_>, now_ms: u64) -> String {
         encoding(view.value),
         payload - PAYLOAD_FRAME_BYTES,
         lru_clock(accessed_ms),
-        view.idle_seconds
+        view.idle_seconds()
     )
 }
 

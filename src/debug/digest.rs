@@ -109,14 +109,8 @@ mod tests {
     use crate::value::string::StringRef;
 
     fn view(bytes: &'static [u8], expire_at_ms: Option<u64>) -> View<'static> {
-        View {
-            expire_at_ms,
-            idle_seconds: 0,
-            frequency: 0,
-            memory_bytes: 0,
-            lsn: 0,
-            value: ValueRef::String(StringRef::Flat { bytes, shared: None, raw: false }),
-        }
+        let value = ValueRef::String(StringRef::Flat { bytes, shared: None, raw: false });
+        View::of_cold(expire_at_ms, 0, value)
     }
 
     /// What a Valkey 8.1 answers to DEBUG DIGEST-VALUE and DEBUG DIGEST over the same data.

@@ -213,14 +213,7 @@ impl Aside {
     /// The key, which must be the one.
     pub fn view(&self, key: &Key<'_>) -> View<'_> {
         assert_eq!(key.bytes, &self.key[..], "a unit aside has one key");
-        View {
-            expire_at_ms: self.expire_at_ms,
-            idle_seconds: 0,
-            frequency: 0,
-            memory_bytes: 0,
-            lsn: self.lsn,
-            value: self.value.as_value(),
-        }
+        View::of_cold(self.expire_at_ms, self.lsn, self.value.as_value())
     }
 }
 

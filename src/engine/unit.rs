@@ -79,16 +79,34 @@ impl NewString<'_> {
 pub struct View<'u> {
     /// Deadline in Unix milliseconds.
     pub expire_at_ms: Option<u64>,
-    /// Seconds since the last access.
-    pub idle_seconds: u64,
-    /// Access frequency, Redis's logarithmic counter.
-    pub frequency: u8,
-    /// Memory that key, value and their headers take, in bytes.
-    pub memory_bytes: u64,
     /// LSN of the last change.
     pub lsn: Lsn,
     /// Value.
     pub value: ValueRef<'u>,
+    /// Where it stands in memory, if it does, and the time of the unit.
+    resident: Option<(EntryRef<'u>, u64)>,
+}
+
+impl<'u> View<'u> {
+    /// A key as the parts have it, which memory does not hold.
+    pub fn of_cold(expire_at_ms: Option<u64>, lsn: Lsn, value: ValueRef<'u>) -> View<'u> {
+        View { expire_at_ms, lsn, value, resident: None }
+    }
+
+    /// Seconds since the last access.
+    pub fn idle_seconds(&self) -> u64 {
+        self.resident.map_or(0, |(entry, now_ms)| entry.idle_seconds(now_ms))
+    }
+
+    /// Access frequency, Redis's logarithmic counter.
+    pub fn frequency(&self) -> u8 {
+        self.resident.map_or(0, |(entry, now_ms)| entry.frequency(now_ms))
+    }
+
+    /// Memory that key, value and their headers take, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.resident.map_or(0, |(entry, _)| entry.memory_bytes())
+    }
 }
 
 /// One page of a scan.
@@ -533,11 +551,9 @@ impl<'e> Unit<'e> {
 fn view<'u>(entry: &EntryRef<'u>, now_ms: u64) -> View<'u> {
     View {
         expire_at_ms: entry.expire_at_ms(),
-        idle_seconds: entry.idle_seconds(now_ms),
-        frequency: entry.frequency(now_ms),
-        memory_bytes: entry.memory_bytes(),
         lsn: entry.lsn(),
         value: entry.value().expect("a live entry has its value"),
+        resident: Some((*entry, now_ms)),
     }
 }
 

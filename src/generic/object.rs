@@ -124,14 +124,14 @@ fn idle_time(view: &View<'_>, by_frequency: bool) -> Result<Fact, Failure> {
     if by_frequency {
         return Err(NO_IDLE_TIME);
     }
-    Ok(Fact::Number(i64::try_from(view.idle_seconds).unwrap_or(i64::MAX)))
+    Ok(Fact::Number(i64::try_from(view.idle_seconds()).unwrap_or(i64::MAX)))
 }
 
 fn frequency(view: &View<'_>, by_frequency: bool) -> Result<Fact, Failure> {
     if !by_frequency {
         return Err(NO_FREQUENCY);
     }
-    Ok(Fact::Number(i64::from(view.frequency)))
+    Ok(Fact::Number(i64::from(view.frequency())))
 }
 
 /// What a subcommand tells.

@@ -403,7 +403,7 @@ unsafe fn read_len(from: *const u8) -> (usize, usize) {
 }
 
 /// An entry for reading.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct EntryRef<'a> {
     base: *const u8,
     state: u8,

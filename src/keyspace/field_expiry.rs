@@ -33,11 +33,11 @@ pub(super) struct FieldQueue {
 impl FieldQueue {
     /// Fields with this earliest deadline have come to a place.
     pub fn note(&mut self, position: Position, deadline_ms: Option<u64>) {
+        let Some(deadline_ms) = deadline_ms else {
+            return;
+        };
         let cursor = position.cursor();
-        let known = self.by_cursor.get(&cursor);
-        if let Some(deadline_ms) = deadline_ms
-            && known.is_none_or(|known| deadline_ms < *known)
-        {
+        if self.by_cursor.get(&cursor).is_none_or(|known| deadline_ms < *known) {
             self.set(cursor, Some(deadline_ms));
         }
     }

@@ -198,24 +198,22 @@ impl Partition {
     /// Changes a value, or keeps the change until the value has been read.
     fn change(&mut self, target: Target<'_>, change: Change<'_>, at: At) {
         let Target { keyspace, position, key } = target;
-        let known = self.find(keyspace, position, key);
-        if known.is_some_and(|entry| entry.lsn() > at.lsn) {
+        let hasher = self.member_hasher;
+        let space = self.space_or_new(keyspace);
+        let place = space.find(position, key);
+        let known = place.map(|place| (place, space.entry(position.slot(), place)));
+        if known.is_some_and(|(_, entry)| entry.lsn() > at.lsn) {
             return;
         }
-        let live = known.is_some_and(|entry| entry.is_live());
+        let live = known.is_some_and(|(_, entry)| entry.is_live());
         assert!(live || at.lsn != PROVISIONAL_LSN, "a live delta changes a live value");
-        if known.is_none() {
+        let Some(place) = place else {
             let deltas = vec![change.to_delta(at.lsn)];
             let body = Body::Object(Box::new(Object::Pending(deltas)));
             let mut entry = Entry::new(key, None, body, Access::new(at.now_ms));
             entry.set_lsn(at.lsn);
             self.pending.push((keyspace, position));
             return self.add(target, entry, DIRTY);
-        }
-        let hasher = self.member_hasher;
-        let space = self.space_or_new(keyspace);
-        let Some(place) = space.find(position, key) else {
-            return;
         };
         if live {
             space.change(position, place, change, at.lsn, &hasher);

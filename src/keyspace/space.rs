@@ -2,6 +2,8 @@
 //!
 //! All changes of entries pass through here, so that the sums are right at any time.
 
+use std::cell::Cell;
+
 use crate::types::{HASH_BITS, KeyspaceId, Position};
 
 use super::counts::{Counts, SlotCounter};
@@ -32,6 +34,9 @@ pub(super) struct Space {
     /// Sum of the slots' counts.
     pub totals: Counts,
     pub usage: Usage,
+    /// What was found last, until an entry comes or goes: a command looks its key up, looks at what
+    /// it replaces, and writes.
+    found: Cell<Option<(Position, Place)>>,
 }
 
 /// Sums over all entries.
@@ -91,6 +96,7 @@ impl Space {
             fields: FieldQueue::default(),
             totals: Counts::default(),
             usage,
+            found: Cell::new(None),
         }
     }
 
@@ -108,7 +114,15 @@ impl Space {
     }
 
     pub fn find(&self, position: Position, key: &[u8]) -> Option<Place> {
-        self.slot(position.slot()).table.find(position.hash(), key)
+        if let Some((found, place)) = self.found.get()
+            && found == position
+            && self.entry(position.slot(), place).key() == key
+        {
+            return Some(place);
+        }
+        let place = self.slot(position.slot()).table.find(position.hash(), key)?;
+        self.found.set(Some((position, place)));
+        Some(place)
     }
 
     pub fn entry(&self, slot: u16, place: Place) -> EntryRef<'_> {
@@ -152,9 +166,12 @@ impl Space {
         state: u8,
         rehash: Rehash<'_>,
     ) -> Place {
-        let slot = self.slot_mut(position.slot());
+        let index = self.index_of(position.slot());
+        let slot = &mut self.slots[index];
         let before = slot.table.bytes() as u64;
         let place = slot.table.insert(position.hash(), entry, rehash);
+        self.found.set(Some((position, place)));
+        let slot = &mut self.slots[index];
         slot.table.set_state(place, state);
         let after = slot.table.bytes() as u64;
         let entry = slot.table.entry(place).get();
@@ -203,6 +220,7 @@ impl Space {
     /// Takes an entry out of memory.
     pub fn remove(&mut self, slot: u16, place: Place) -> Entry {
         let index = self.index_of(slot);
+        self.found.set(None);
         let slot = &mut self.slots[index];
         let before = slot.table.bytes() as u64;
         let entry = slot.table.remove(place);

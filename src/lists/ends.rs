@@ -38,6 +38,9 @@ impl End {
     }
 }
 
+/// Room for what is popped, in bytes: most often it is one element.
+const POPPED_BYTES: usize = 96;
+
 /// Elements that were popped, in that order.
 #[derive(Debug, Default)]
 pub struct Popped {
@@ -46,6 +49,11 @@ pub struct Popped {
 }
 
 impl Popped {
+    /// None yet, with room for an element or two.
+    fn with_room() -> Popped {
+        Popped { count: 0, encoded: Vec::with_capacity(POPPED_BYTES) }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count
@@ -137,14 +145,18 @@ pub fn pop(
     let (list, encoding) = (list_of(&view)?, encoding_of(view.value));
     let len = list.len();
     let count = count.min(len);
-    let mut popped = Popped::default();
+    let mut popped = Popped::with_room();
     let from = if end.is_front() { 0 } else { len - 1 };
     list.iter_from(from, !end.is_front()).take(count as usize).for_each(|e| popped.push(e));
     let (cut, rest) = if end.is_front() { (0, count) } else { (len - count, 0) };
     let left = (len - count) as usize;
     let encoding = match left {
         0 => encoding,
-        _ => shrunk(encodings, encoding, (left as u64, list.iter_from(rest, false).take(left))),
+        _ => {
+            // Where the number of elements decides, nobody looks for the first of them.
+            let elements = std::iter::once_with(|| list.iter_from(rest, false).take(left));
+            shrunk(encodings, encoding, (left as u64, elements.flatten()))
+        }
     };
     edit_or_delete(unit, key, shape(encoding), Edit::Cut { index: cut, count }, (len, count));
     Ok(Some(popped))

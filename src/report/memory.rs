@@ -131,7 +131,7 @@ fn usage(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 fn memory_of(unit: &mut Unit<'_>, db: u32, key: &[u8]) -> Option<u64> {
     let key = unit.key(db, key);
-    unit.probe(&key).map(|view| view.memory_bytes)
+    unit.probe(&key).map(|view| view.memory_bytes())
 }
 
 fn reply_bytes(call: &mut SessionCall<'_, '_, '_>, bytes: Option<u64>) {

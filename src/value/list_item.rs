@@ -75,6 +75,12 @@ fn encode_long(element: &[u8], out: &mut Vec<u8>) {
 /// # Panics
 /// When `place` has another length.
 pub fn encode_at(element: &[u8], place: &mut [u8]) {
+    if element.len() <= SHORT_BYTES_MAX {
+        let [front, bytes @ .., back] = place else { panic!("room for the lengths") };
+        bytes.copy_from_slice(element);
+        (*front, *back) = (element.len() as u8, element.len() as u8 + 1);
+        return;
+    }
     let lengths = Lengths::new(element.len());
     let (front, rest) = place.split_at_mut(lengths.front_len);
     let (bytes, back) = rest.split_at_mut(element.len());
