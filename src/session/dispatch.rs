@@ -253,10 +253,15 @@ impl<'d> Dispatcher<'d> {
             now_ms: self.now_ms,
         };
         match row.keys {
-            KeyPlan::First => engine.begin(
-                &[Key { db: session.db, position: request.position, bytes: args.get(1) }],
-                intent,
-            ),
+            KeyPlan::First => {
+                let key = Key { db: session.db, position: request.position, bytes: args.get(1) };
+                if row.has(flag::COPIES) {
+                    return engine.begin_copying(&[key], false, intent, &|stands| {
+                        row.spec.copied_bytes(args, std::iter::once(stands(&key)))
+                    });
+                }
+                engine.begin(&[key], intent)
+            }
             _ if row.has(flag::ALL_KEYS) => engine.begin_all(&[], intent),
             KeyPlan::None => engine.begin(&[], intent),
             KeyPlan::Specs => {

@@ -16,14 +16,18 @@ use super::table::{KeyPlan, Lookup, Row, Runner, is_quick};
 /// What commands of one unit have in common.
 const ALIKE: u32 = flag::WRITE | flag::FREES;
 /// What runs by itself.
-const ALONE: u32 = flag::BLOCKING | flag::SCANS | flag::COPIES | flag::REACHES | flag::ALL_KEYS;
+const ALONE: u32 = flag::BLOCKING | flag::SCANS | flag::REACHES | flag::ALL_KEYS;
 
 /// The row of a request that may run in one unit with others.
 fn joinable(request: &Request<'_>) -> Option<&'static Row> {
     let Lookup::Found(row) = request.lookup else { return None };
     let runs_on_a_key = matches!(row.runner, Runner::Data(_)) && row.keys == KeyPlan::First;
+    // What is copied is bounded by the values as they stand before the first of them, so its
+    // neighbours may only make them smaller.
+    let is_bounded = !row.has(flag::COPIES) || row.has(flag::FREES);
     let fits = runs_on_a_key
         && row.spec.flags & ALONE == 0
+        && is_bounded
         && is_quick(row, request.bytes)
         && row.takes(request.args.len());
     fits.then_some(row)
@@ -58,7 +62,19 @@ impl<'d> Dispatcher<'d> {
             frame_bytes,
             now_ms: self.now_ms,
         };
-        match self.services.engine.begin(&keys, intent) {
+        let engine = &self.services.engine;
+        let begin = match requests.iter().filter_map(joinable).any(|row| row.has(flag::COPIES)) {
+            false => engine.begin(&keys, intent),
+            true => engine.begin_copying(&keys, false, intent, &|stands| {
+                let runs = requests.iter().zip(&keys);
+                let copied = runs.filter_map(|(request, key)| {
+                    let value = std::iter::once(stands(key));
+                    Some(joinable(request)?.spec.copied_bytes(request.args, value))
+                });
+                copied.fold(0, u64::saturating_add)
+            }),
+        };
+        match begin {
             Begin::Ready(unit) if !unit.is_waited_for() => Some(unit),
             _ => None,
         }

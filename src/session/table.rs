@@ -195,7 +195,7 @@ fn key_plan(spec: &Spec) -> KeyPlan {
     let one = |find: &FindKeys| matches!(find, FindKeys::Range { last: 0, .. });
     match spec.keys {
         [] => KeyPlan::None,
-        _ if spec.flags & (flag::OTHER_DATABASE | flag::COPIES) != 0 => KeyPlan::Specs,
+        _ if spec.flags & flag::OTHER_DATABASE != 0 => KeyPlan::Specs,
         [key] if matches!(key.begin, BeginSearch::Index(1)) && one(&key.find) => KeyPlan::First,
         _ => KeyPlan::Specs,
     }
