@@ -1,6 +1,9 @@
 //! How a unit starts: space in the log is reserved, the partitions are locked in order, and every
 //! key is hot or known to be absent before a handler runs.
 
+use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -66,6 +69,26 @@ const SPIN_PAUSES: usize = 16;
 const LOCK_RESTS: usize = 40;
 /// Length of a rest.
 const LOCK_REST: Duration = Duration::from_micros(50);
+
+/// The last number that was given to a thread that writes.
+static WRITERS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// The number of this thread, from 1 on.
+    static WRITER: u32 = WRITERS.fetch_add(1, Relaxed).wrapping_add(1);
+    /// How often this thread has written where another one had written before.
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has written to a partition that another one had written to before it.
+pub(super) fn turns() -> u64 {
+    TURNS.get()
+}
+
+fn note_writer(shard: &mut Shard) {
+    let last = std::mem::replace(&mut shard.last_writer, WRITER.with(|writer| *writer));
+    TURNS.set(TURNS.get() + u64::from(last != shard.last_writer));
+}
 
 /// What came of the attempt.
 pub enum Begin<'e> {
@@ -178,6 +201,9 @@ impl Core {
                     value_bytes = needed;
                     continue;
                 }
+            }
+            if intent.write {
+                guards.iter_mut().for_each(|(_, shard)| note_writer(shard));
             }
             let first = if all { None } else { keys.first() };
             return Begin::Ready(Unit::new(self, guards, intent.now_ms, room, first));

@@ -230,6 +230,16 @@ impl Engine {
         self.core.shard_of(one) == self.core.shard_of(other)
     }
 
+    /// The partition that a position belongs to.
+    pub fn partition_of(&self, position: Position) -> usize {
+        self.core.shard_of(position)
+    }
+
+    /// How often this thread has written to a partition that another one had written to before it.
+    pub fn turns() -> u64 {
+        super::begin::turns()
+    }
+
     /// Locks the whole keyspace and starts a unit; `keys` are those that its handlers will touch.
     pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
         self.core.begin_all(keys, intent)

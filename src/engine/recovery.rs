@@ -215,7 +215,8 @@ fn shards(
             partition.remove_keyspace(dead);
         }
         let (parts, databases) = (parts.clone(), databases.clone());
-        Padded(Mutex::new(Shard { partition, parts, databases, waiting: Waiting::default() }))
+        let waiting = Waiting::default();
+        Padded(Mutex::new(Shard { partition, parts, databases, waiting, last_writer: 0 }))
     };
     partitions.into_iter().map(shard).collect()
 }

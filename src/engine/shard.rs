@@ -19,6 +19,8 @@ pub struct Shard {
     pub parts: Arc<PartSet>,
     pub databases: Arc<Databases>,
     pub waiting: Waiting,
+    /// The thread that wrote last.
+    pub last_writer: u32,
 }
 
 impl Shard {

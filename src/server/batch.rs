@@ -80,6 +80,18 @@ pub(super) struct Plan<'p> {
     pub(super) planned: &'p mut Vec<Planned>,
 }
 
+/// The partition that all commands of a group write to, if there are several.
+fn written_partition(planned: &[Planned], engine: &Engine) -> Option<usize> {
+    let [first, .., last] = planned else { return None };
+    let writes = |planned: &Planned| match planned.lookup {
+        Lookup::Found(row) => row.has(flag::WRITE) && row.keys == KeyPlan::First,
+        _ => false,
+    };
+    // Who mixes partitions shows it at the ends of some group soon.
+    let alike = engine.are_together(first.position, last.position);
+    (alike && writes(first) && writes(last)).then(|| engine.partition_of(first.position))
+}
+
 fn plan_start(planned: &[Planned], at: usize) -> usize {
     planned.first().map_or(at, |first| first.bytes.0 as usize)
 }
@@ -117,7 +129,11 @@ impl Connection {
             plan.planned.clear();
             let end = self.plan_group(input, at, &dispatcher, plan.ranges, plan.planned);
             self.fetch_near(&worker.services.engine, plan.planned);
+            let turns = Engine::turns();
             let (done, interrupt) = self.run_group(input, owner, &dispatcher, &plan);
+            let is_shared = Engine::turns() > turns;
+            let partition = written_partition(plan.planned, &worker.services.engine);
+            self.crowding.note(partition, is_shared);
             if let Some(last) = plan.planned[..done].last()
                 && let Lookup::Found(row) = last.lookup
             {
@@ -164,6 +180,8 @@ impl Connection {
         let engine = &dispatcher.services.engine;
         // Whether a stranger's next command is allowed depends on the one before.
         let most = if authenticated { GROUP_MAX } else { 1 };
+        // Neighbours often want the same key.
+        let mut last_key: Option<(&[u8], Position)> = None;
         while planned.len() < most {
             let first = ranges.len();
             let (end, is_inline) = match self.parser.next(input, at, &limits, ranges) {
@@ -184,7 +202,15 @@ impl Connection {
                 && row.keys == KeyPlan::First
                 && args.len() > 1
             {
-                position = engine.key(self.session.db, args.get(1)).position;
+                let key = args.get(1);
+                position = match last_key {
+                    Some((known, position)) if known == key => position,
+                    _ => engine.key(self.session.db, key).position,
+                };
+                if !is_inline {
+                    let (start, end) = ranges[first + 1];
+                    last_key = Some((&input[start as usize..end as usize], position));
+                }
             }
             planned.push(Planned {
                 lookup,

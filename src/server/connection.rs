@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,18 +18,16 @@ use crate::resp::parse::Parser;
 use crate::resp::write::Output;
 use crate::session::blocking::Blocked;
 use crate::session::call::{Job, Wait};
-use crate::session::clients::Client;
 use crate::session::state::Session;
 use crate::types::Lsn;
 
 use super::batch::{OUTPUT_BYTES_MAX, Plan};
+use super::crowding::Crowding;
 use super::input::{Batch, Input};
 use super::outbox::{Outbox, Stopped};
 use super::stream::Stream;
 use super::worker::{Scratch, Worker};
 
-/// Reads in a row before other connections get their turn.
-const READS_IN_A_ROW: usize = 4;
 /// A command for which the log has no room is tried again after this time at the latest.
 const ROOM_RETRY: Duration = Duration::from_millis(2);
 
@@ -48,6 +45,8 @@ pub(super) enum Interrupt {
 /// What the connection's task does next.
 enum Turn {
     Closed,
+    /// Another worker had better go on.
+    Leaves(usize),
     Interrupted(Interrupt),
 }
 
@@ -59,6 +58,7 @@ pub(super) struct Connection {
     pub(super) parser: Parser,
     pub(super) input: Input,
     pub(super) outbox: Outbox,
+    pub(super) crowding: Crowding,
     /// Keys that were fetched for the command that waits, kept until it has run.
     pins: Vec<Pinned>,
     /// The LSN that the task is registered for at the worker's gates; 0 for none.
@@ -67,21 +67,35 @@ pub(super) struct Connection {
     pub(super) is_closing: bool,
 }
 
-/// Serves a client until it goes.
-pub async fn serve(stream: Stream, client: Arc<Client>, worker: Rc<Worker>) {
+/// A connection that leaves its worker, between two batches and with nothing owed.
+pub(super) struct Left {
+    pub(super) stream: Stream,
+    pub(super) session: Session,
+    pub(super) crowding: Crowding,
+    /// The worker that it goes to.
+    pub(super) wanted: usize,
+}
+
+/// Serves a client until it goes, or had better be served by another worker.
+pub(super) async fn serve(
+    stream: Stream,
+    session: Session,
+    crowding: Crowding,
+    worker: Rc<Worker>,
+) -> Option<Left> {
     std::future::poll_fn(|cx| {
-        client.set_waker(cx.waker());
+        session.client.set_waker(cx.waker());
         Poll::Ready(())
     })
     .await;
-    let authenticated = worker.settings().password.is_empty();
     let mut connection = Connection {
         stream,
-        session: Session::new(client, authenticated),
+        session,
         worker,
         parser: Parser::default(),
         input: Input::default(),
         outbox: Outbox::default(),
+        crowding,
         pins: Vec::new(),
         registered: 0,
         is_closing: false,
@@ -89,6 +103,10 @@ pub async fn serve(stream: Stream, client: Arc<Client>, worker: Rc<Worker>) {
     loop {
         match std::future::poll_fn(|cx| connection.poll(cx)).await {
             Turn::Closed => break,
+            Turn::Leaves(wanted) => {
+                let Connection { stream, session, crowding, .. } = connection;
+                return Some(Left { stream, session, crowding, wanted });
+            }
             Turn::Interrupted(interrupt) => {
                 if connection.resolve(interrupt).await.is_none() {
                     break;
@@ -98,47 +116,55 @@ pub async fn serve(stream: Stream, client: Arc<Client>, worker: Rc<Worker>) {
     }
     let engine = connection.worker.services.engine.clone();
     connection.session.unwatch(&engine);
+    None
 }
 
 impl Connection {
+    /// Sends what may be sent, reads once and runs what came. The replies are sent at the task's
+    /// next turn, when all connections that were ready have run: who waits for them is woken once,
+    /// and finds more to do.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        for _ in 0..READS_IN_A_ROW {
-            if self.session.client.is_killed() {
-                return Poll::Ready(Turn::Closed);
-            }
-            match self.poll_send(cx) {
-                Err(_) => return Poll::Ready(Turn::Closed),
-                Ok(Stopped::Empty) if self.is_closing => return Poll::Ready(Turn::Closed),
-                Ok(_) => self.publish(),
-            }
-            let settings = self.worker.settings();
-            if self.is_overfull(&settings) {
-                return Poll::Ready(Turn::Closed);
-            }
-            if self.is_closing || self.outbox.waiting_bytes() > OUTPUT_BYTES_MAX {
-                return Poll::Pending;
-            }
-            let interrupt = match self.input.take_unread() {
-                Some(bytes) => self.run_owned(bytes, &settings),
-                None => match self.poll_input(cx, &settings) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(None) => {
-                        // Replies that wait for a commit are still owed.
-                        self.is_closing = true;
-                        None
-                    }
-                    Poll::Ready(Some(interrupt)) => interrupt,
-                },
-            };
-            if let Some(interrupt) = interrupt {
-                return Poll::Ready(Turn::Interrupted(interrupt));
-            }
-        }
-        if self.poll_send(cx).is_err() {
+        if self.session.client.is_killed() {
             return Poll::Ready(Turn::Closed);
+        }
+        match self.poll_send(cx) {
+            Err(_) => return Poll::Ready(Turn::Closed),
+            Ok(Stopped::Empty) if self.is_closing => return Poll::Ready(Turn::Closed),
+            Ok(_) => self.publish(),
+        }
+        let settings = self.worker.settings();
+        if self.is_overfull(&settings) {
+            return Poll::Ready(Turn::Closed);
+        }
+        if self.is_closing || self.outbox.waiting_bytes() > OUTPUT_BYTES_MAX {
+            return Poll::Pending;
+        }
+        let interrupt = match self.input.take_unread() {
+            Some(bytes) => self.run_owned(bytes, &settings),
+            None => match self.poll_input(cx, &settings) {
+                Poll::Pending => return self.better_worker().map_or(Poll::Pending, Poll::Ready),
+                Poll::Ready(None) => {
+                    // Replies that wait for a commit are still owed.
+                    self.is_closing = true;
+                    None
+                }
+                Poll::Ready(Some(interrupt)) => interrupt,
+            },
+        };
+        if let Some(interrupt) = interrupt {
+            return Poll::Ready(Turn::Interrupted(interrupt));
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether another worker had better go on, now that there is nothing to read.
+    fn better_worker(&mut self) -> Option<Turn> {
+        let owes_nothing = self.outbox.waiting_bytes() == 0 && self.pins.is_empty();
+        if !owes_nothing || self.input.len() > 0 {
+            return None;
+        }
+        self.crowding.better_worker(self.worker.index, self.worker.workers).map(Turn::Leaves)
     }
 
     /// Reads once and runs what came; none at the end of the stream.

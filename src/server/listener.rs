@@ -12,9 +12,10 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::config::Config;
 use crate::config::settings::Settings;
 use crate::session::services::Services;
+use crate::session::state::Session;
 
 use super::stream::Accepted;
-use super::worker::{Newcomer, WorkerHandle};
+use super::workers::Workers;
 
 /// What strangers are told while no password protects the data.
 const PROTECTED: &[u8] = b"-DENIED This server is in protected mode: no password is set, so only \
@@ -128,7 +129,7 @@ fn listen_unix(path: &str, mode: u32, backlog: i32) -> io::Result<UnixListener> 
 }
 
 /// Accepts for as long as it is polled, and hands connections to the worker that has the fewest.
-pub async fn accept(listener: Listener, services: Arc<Services>, workers: Arc<Vec<WorkerHandle>>) {
+pub async fn accept(listener: Listener, services: Arc<Services>, workers: Arc<Workers>) {
     loop {
         match accept_one(&listener).await {
             Ok(socket) => admit(socket, &services, &workers),
@@ -151,7 +152,7 @@ async fn accept_one(listener: &Listener) -> io::Result<Accepted> {
     })
 }
 
-fn admit(socket: Accepted, services: &Services, workers: &[WorkerHandle]) {
+fn admit(socket: Accepted, services: &Services, workers: &Workers) {
     let settings = services.config.settings();
     let Ok(endpoint) = socket.endpoint() else {
         return;
@@ -168,10 +169,8 @@ fn admit(socket: Accepted, services: &Services, workers: &[WorkerHandle]) {
     let Some(client) = clients.connect(endpoint, now_ms, settings.clients_max) else {
         return turn_away(socket, services, TOO_MANY);
     };
-    let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) else {
-        unreachable!("there is at least one worker");
-    };
-    worker.take_on(Newcomer { socket, client });
+    let session = Session::new(client, settings.password.is_empty());
+    workers.take_on(socket, session);
 }
 
 /// Failures are left alone: a connection works without these, only less well.

@@ -5,6 +5,7 @@ mod announcement;
 mod batch;
 mod blocked;
 mod connection;
+mod crowding;
 mod gates;
 mod housekeeping;
 mod input;
@@ -14,6 +15,7 @@ mod outbox;
 pub mod start;
 mod stream;
 mod worker;
+mod workers;
 
 #[cfg(test)]
 mod tests;

@@ -27,8 +27,7 @@ use crate::session::stats::Stats;
 use crate::session::table::Table;
 use crate::session::upkeep::Upkeep;
 
-use super::gates::Bell;
-use super::worker::WorkerHandle;
+use super::workers::Workers;
 use super::{announcement, housekeeping, listener};
 
 /// Runs the server that this command line asks for; `print` takes what is for people to read.
@@ -118,14 +117,11 @@ async fn serve_until_stopped(config: Config, print: fn(&str)) {
     let table = Table::leaked(admin::COMMANDS);
     let services = Arc::new(services(config, engine.clone(), table, worker_count, started));
     services.tell_engine();
-    let workers: Vec<WorkerHandle> = (0..worker_count)
-        .map(|index| match WorkerHandle::spawn(index, services.clone()) {
-            Ok(worker) => worker,
-            Err(error) => fail(&format!("cannot start a worker: {error}")),
-        })
-        .collect();
-    let workers = Arc::new(workers);
-    let bells: Vec<Arc<Bell>> = workers.iter().map(|worker| worker.bell.clone()).collect();
+    let workers = match Workers::spawn(worker_count, &services) {
+        Ok(workers) => Arc::new(workers),
+        Err(error) => fail(&format!("cannot start a worker: {error}")),
+    };
+    let bells = workers.bells();
     engine.set_durable_listener(Box::new(move |durable| {
         bells.iter().for_each(|bell| bell.ring(durable));
     }));
@@ -169,7 +165,7 @@ pub(super) fn services(
 }
 
 /// Disconnects everybody and closes the engine; a second signal ends the process at once.
-async fn end(services: &Arc<Services>, workers: Arc<Vec<WorkerHandle>>) {
+async fn end(services: &Arc<Services>, workers: Arc<Workers>) {
     tracing::info!("stopping");
     tokio::spawn(async {
         any_signal().await;
@@ -179,7 +175,7 @@ async fn end(services: &Arc<Services>, workers: Arc<Vec<WorkerHandle>>) {
     let closed = tokio::task::spawn_blocking(move || {
         services.clients.all().iter().for_each(|client| client.kill());
         if let Ok(workers) = Arc::try_unwrap(workers) {
-            workers.into_iter().for_each(WorkerHandle::join);
+            workers.join();
         }
         match services.stop.skips_checkpoint() {
             true => services.engine.close_without_checkpoint(),

@@ -61,6 +61,18 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Takes it from the runtime of this thread. Where a Unix socket was accepted is forgotten: the
+    /// registry knows it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn detach(self) -> io::Result<Accepted> {
+        Ok(match self {
+            Stream::Tcp(stream) => Accepted::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => Accepted::Unix(stream.into_std()?, String::new()),
+        })
+    }
+
     /// Reads into the front of `buffer`; 0 at the end.
     pub fn poll_read(
         &mut self,

@@ -11,21 +11,26 @@ use crate::config::{Config, defaults, table::find};
 use crate::engine::Engine;
 use crate::options::Options;
 use crate::session::services::Services;
+use crate::session::state::Session;
 use crate::session::table::Table;
 
 use super::batch::OUTPUT_BYTES_MAX;
 use super::start::services;
 use super::stream::Accepted;
-use super::worker::{Newcomer, WorkerHandle};
+use super::workers::Workers;
 
 struct Server {
     services: Arc<Services>,
-    worker: WorkerHandle,
+    workers: Workers,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
     fn start(directives: &[(&str, &str)]) -> Server {
+        Server::start_with(1, directives)
+    }
+
+    fn start_with(worker_count: usize, directives: &[(&str, &str)]) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let mut values = defaults();
         for (name, value) in directives {
@@ -34,12 +39,14 @@ impl Server {
         let engine = Engine::open(Options::new(dir.path())).unwrap();
         let table = Table::leaked(admin::COMMANDS);
         let config = Config::new(values, None);
-        let services = Arc::new(services(config, Arc::new(engine), table, 1, Instant::now()));
-        let worker = WorkerHandle::spawn(0, services.clone()).unwrap();
-        let bell = worker.bell.clone();
-        let listener = move |durable| bell.ring(durable);
+        let engine = Arc::new(engine);
+        let services = services(config, engine, table, worker_count, Instant::now());
+        let services = Arc::new(services);
+        let workers = Workers::spawn(worker_count, &services).unwrap();
+        let bells = workers.bells();
+        let listener = move |durable| bells.iter().for_each(|bell| bell.ring(durable));
         services.engine.set_durable_listener(Box::new(listener));
-        Server { services, worker, _dir: dir }
+        Server { services, workers, _dir: dir }
     }
 
     fn client(&self) -> Client {
@@ -50,10 +57,51 @@ impl Server {
         let now_ms = self.services.engine.now_ms();
         let client = self.services.clients.connect(endpoint, now_ms, 100);
         let client = client.unwrap();
-        self.worker.take_on(Newcomer { socket, client });
+        let is_open = self.services.config.settings().password.is_empty();
+        self.workers.take_on(socket, Session::new(client, is_open));
         ours.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Client(ours)
     }
+}
+
+/// Waits until the workers have so many connections.
+fn await_loads(
+    server: &Server,
+    clients: &mut [Client],
+    batch: &[u8],
+    reply: &str,
+    loads: [usize; 2],
+) {
+    let started = Instant::now();
+    while server.workers.loads() != loads {
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", server.workers.loads());
+        for client in &mut *clients {
+            client.send(batch);
+        }
+        for client in &mut *clients {
+            client.expect(reply);
+        }
+    }
+}
+
+#[test]
+fn who_writes_to_one_partition_meets_at_its_worker() {
+    let server = Server::start_with(2, &[]);
+    let mut clients: Vec<Client> = (0..6).map(|_| server.client()).collect();
+    assert_eq!(server.workers.loads(), [3, 3]);
+    // A state that has to go along.
+    clients[5].send("SELECT 3\r\nCLIENT SETNAME mover\r\n");
+    clients[5].expect("+OK\r\n+OK\r\n");
+    let position = server.services.engine.key(0, b"hot").position;
+    let loads =
+        if server.services.engine.partition_of(position) % 2 == 0 { [6, 0] } else { [0, 6] };
+    let batch = [array(&[b"SET", b"hot", b"1"]), array(&[b"SET", b"hot", b"2"])].concat();
+    await_loads(&server, &mut clients, &batch, "+OK\r\n+OK\r\n", loads);
+    clients[5].send("CLIENT GETNAME\r\nGET hot\r\nDBSIZE\r\n");
+    clients[5].expect("$5\r\nmover\r\n$1\r\n2\r\n:1\r\n");
+    // Whoever does something else goes home.
+    await_loads(&server, &mut clients, b"PING\r\n", "+PONG\r\n", [3, 3]);
+    assert_eq!(server.services.clients.all().len(), 6);
 }
 
 struct Client(UnixStream);
@@ -282,6 +330,12 @@ fn neighbours_on_one_partition_share_a_frame_and_others_do_not() {
     client.send(calls.map(array).concat());
     client.expect(":1\r\n$-1\r\n:3\r\n:1\r\n");
     assert_eq!(last_lsn() - before, 4);
+    // What is popped is logged, which is bounded by what stands there before.
+    let calls: [&[&[u8]]; 3] =
+        [&[b"SPOP", b"{k}s", b"9"], &[b"LPOP", b"{k}l"], &[b"SPOP", b"{k}s"]];
+    client.send(calls.map(array).concat());
+    client.expect("*2\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nx\r\n$-1\r\n");
+    assert_eq!(last_lsn() - before, 5);
 }
 
 #[test]

@@ -4,24 +4,23 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::LocalSet;
 
 use crate::config::settings::Settings;
 use crate::resp::parse::Range;
-use crate::session::clients::Client;
 use crate::session::services::Services;
 use crate::session::stats::WorkerStats;
 use crate::types::Lsn;
 
 use super::batch::Planned;
-use super::connection;
+use super::connection::{self, Left};
+use super::crowding::Crowding;
 use super::gates::{Bell, Gates};
 use super::outbox::Pool;
-use super::stream::Accepted;
+use super::workers::{Colleagues, Newcomer};
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -30,58 +29,6 @@ const LONELY_BATCHES: u32 = 8;
 /// Batches in a row that all wait for the disk, of any clients, after which the same holds: whoever
 /// is here writes.
 const WRITING_BATCHES: u32 = 64;
-
-/// A connection on its way to its worker.
-pub struct Newcomer {
-    /// The socket.
-    pub socket: Accepted,
-    /// Its entry in the registry.
-    pub client: Arc<Client>,
-}
-
-/// What the rest of the server holds of a worker.
-pub struct WorkerHandle {
-    newcomers: UnboundedSender<Newcomer>,
-    load: Arc<AtomicUsize>,
-    /// Rung for each commit.
-    pub bell: Arc<Bell>,
-    thread: JoinHandle<()>,
-}
-
-impl WorkerHandle {
-    /// Starts a worker.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn spawn(index: usize, services: Arc<Services>) -> std::io::Result<WorkerHandle> {
-        let (sender, receiver) = unbounded_channel();
-        let bell = Bell::silent();
-        let load = Arc::new(AtomicUsize::new(0));
-        let (worker_bell, worker_load) = (bell.clone(), load.clone());
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{index}"))
-            .spawn(move || run(index, services, worker_bell, worker_load, receiver))?;
-        Ok(WorkerHandle { newcomers: sender, load, bell, thread })
-    }
-
-    /// Connections that it has.
-    pub fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
-    }
-
-    /// Hands it a connection.
-    pub fn take_on(&self, newcomer: Newcomer) {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        // A worker that is gone drops the socket, which closes it.
-        let _ = self.newcomers.send(newcomer);
-    }
-
-    /// Takes no more connections, and waits until those that are left have gone.
-    pub fn join(self) {
-        drop(self.newcomers);
-        let _ = self.thread.join();
-    }
-}
 
 /// Memory that a batch needs while it runs; shared by all connections of a worker.
 #[derive(Default)]
@@ -104,7 +51,10 @@ pub struct Worker {
     pub scratch: RefCell<Scratch>,
     /// Buffers of replies.
     pub pool: RefCell<Pool>,
-    index: usize,
+    /// Its number.
+    pub index: usize,
+    /// How many workers there are.
+    pub workers: usize,
     settings: RefCell<(u64, Rc<Settings>)>,
     wanted: Cell<Lsn>,
     wants: Notify,
@@ -161,13 +111,18 @@ fn count_in_a_row(count: &Cell<u32>, again: bool) {
     count.set(if again { count.get().saturating_add(1) } else { 0 });
 }
 
-fn run(
-    index: usize,
-    services: Arc<Services>,
-    bell: Arc<Bell>,
-    load: Arc<AtomicUsize>,
-    newcomers: UnboundedReceiver<Newcomer>,
-) {
+/// How connections come to a worker.
+pub struct Intake {
+    /// Those on their way.
+    pub newcomers: UnboundedReceiver<Newcomer>,
+    /// How many it has, or will have soon.
+    pub load: Arc<AtomicUsize>,
+    /// Who takes over those that had better be elsewhere.
+    pub colleagues: Colleagues,
+}
+
+/// Runs a worker until no more connections can come and all have gone.
+pub fn run(index: usize, services: Arc<Services>, bell: Arc<Bell>, intake: Intake) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
@@ -180,6 +135,7 @@ fn run(
         scratch: RefCell::new(Scratch { input: vec![0; READ_BYTES], ..Scratch::default() }),
         pool: RefCell::default(),
         index,
+        workers: intake.colleagues.count(),
         settings: RefCell::new(settings),
         wanted: Cell::new(0),
         wants: Notify::new(),
@@ -191,25 +147,21 @@ fn run(
     let local = LocalSet::new();
     local.spawn_local(open_gates(worker.clone(), bell));
     local.spawn_local(ask_for_commits(worker.clone()));
-    runtime.block_on(local.run_until(take_on(worker, newcomers, load)));
+    runtime.block_on(local.run_until(take_on(worker, intake)));
 }
 
 /// Runs connections until no more can come and all have gone.
-async fn take_on(
-    worker: Rc<Worker>,
-    mut newcomers: UnboundedReceiver<Newcomer>,
-    load: Arc<AtomicUsize>,
-) {
+async fn take_on(worker: Rc<Worker>, intake: Intake) {
+    let Intake { mut newcomers, load, colleagues } = intake;
     let gone = Rc::new(Notify::new());
-    while let Some(Newcomer { socket, client }) = newcomers.recv().await {
-        worker.stats().connected();
+    while let Some(newcomer) = newcomers.recv().await {
         let (worker, load, gone) = (worker.clone(), load.clone(), gone.clone());
+        let colleagues = colleagues.clone();
         tokio::task::spawn_local(async move {
-            let id = client.id;
-            if let Ok(stream) = socket.attach() {
-                connection::serve(stream, client, worker.clone()).await;
+            let id = newcomer.session.client.id;
+            if serve(newcomer, &worker, &colleagues).await.is_none() {
+                worker.services.clients.disconnect(id);
             }
-            worker.services.clients.disconnect(id);
             load.fetch_sub(1, Ordering::Relaxed);
             gone.notify_one();
         });
@@ -217,6 +169,20 @@ async fn take_on(
     while load.load(Ordering::Relaxed) > 0 {
         gone.notified().await;
     }
+}
+
+/// Serves a connection until it goes to a colleague, or until its end: none then.
+async fn serve(newcomer: Newcomer, worker: &Rc<Worker>, colleagues: &Colleagues) -> Option<()> {
+    let Newcomer { socket, session, crowding } = newcomer;
+    let crowding = crowding.unwrap_or_else(|| {
+        worker.stats().connected();
+        Crowding::new(worker.index)
+    });
+    let stream = socket.attach().ok()?;
+    let left = connection::serve(stream, session, crowding, worker.clone()).await?;
+    let Left { stream, session, crowding, wanted } = left;
+    let newcomer = Newcomer { socket: stream.detach().ok()?, session, crowding: Some(crowding) };
+    colleagues.hand_over(newcomer, wanted)
 }
 
 /// Wakes connections when what they wait for is durable.
