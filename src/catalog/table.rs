@@ -46,6 +46,7 @@ const FAMILIES: &[&[Command]] = &[
     streams::add::COMMANDS,
     streams::claim::COMMANDS,
     streams::group::COMMANDS,
+    streams::idempotence::COMMANDS,
     streams::info::COMMANDS,
     streams::pending::COMMANDS,
     streams::range::COMMANDS,

@@ -418,7 +418,7 @@ fn lines(engine: &Engine) -> Digest {
             Collection::Stream(stream) => {
                 let entries = stream.range(StreamId::ZERO, StreamId::MAX);
                 let entries = entries.map(|entry| format!("{} {}", entry.id, entry.len));
-                let facts = stream.facts_by_group().map(|fact| format!("{fact:?}"));
+                let facts = stream.known_facts().map(|fact| format!("{fact:?}"));
                 let numbers = format!("{:?}", stream.numbers());
                 entries.chain(facts).chain([numbers]).collect()
             }

@@ -129,7 +129,7 @@ pub fn encode_hash<'v>(
 
 /// The payload of a stream: for servers since Redis 5.0 when it is as if nothing had ever been
 /// deleted from it and all consumers were active when last seen; else since 7.0 or, for consumers
-/// that were not, 7.2.
+/// that were not, 7.2, or 8.6 where entries are added once.
 ///
 /// # Panics
 /// When an entry has 4 GiB; Redis takes entries below 1 GiB.
@@ -140,7 +140,8 @@ pub fn encode_stream(stream: &StreamData) -> Vec<Bytes> {
     out.finish(match kind {
         type_byte::STREAM => 9,
         type_byte::STREAM_2 => 10,
-        _ => 11,
+        type_byte::STREAM_3 => 11,
+        _ => 13,
     })
 }
 
@@ -163,7 +164,7 @@ mod tests {
     use crate::rdb::object::Object;
     use crate::rdb::payload::decode;
     use crate::rdb::samples::check;
-    use crate::rdb::stream::{Consumer, Group, Pending, StreamId};
+    use crate::rdb::stream::{Consumer, Group, Pending, Producer, StreamId};
     use proptest::collection::{btree_map, btree_set, vec};
     use proptest::prelude::*;
 
@@ -219,6 +220,8 @@ mod tests {
         assert_eq!(written(&consumer(5, Some(5))), (15, 9));
         assert_eq!(written(&consumer(5, Some(4))), (21, 11));
         assert_eq!(written(&consumer(5, None)), (21, 11));
+        assert_eq!(written(&|stream| stream.idempotence.max_ids = 99), (26, 13));
+        assert_eq!(written(&|stream| stream.idempotence.duplicates = 1), (26, 13));
     }
 
     #[test]
@@ -296,8 +299,9 @@ mod tests {
             (Just(ids), vec(fields(), count))
         });
         let groups = vec(group(), 0..3);
-        (entries, groups, 0u64..3, any::<u64>()).prop_map(
-            |((ids, fields), groups, extra, deleted)| {
+        let producers = vec((0u64..9, vec(text(), 1..5)), 0..3);
+        (entries, groups, producers, 0u64..3, any::<u64>()).prop_map(
+            |((ids, fields), groups, producers, extra, deleted)| {
                 // Most entries have the same names, so that nodes share them.
                 let shared = [vec![], vec!["a"], vec!["a", "b", "17"]];
                 let entry = |(id, (kind, pairs)): (StreamId, (usize, Pairs))| {
@@ -319,6 +323,14 @@ mod tests {
                 stream.groups = groups;
                 for (at, group) in stream.groups.iter_mut().enumerate() {
                     group.name = Bytes::from(at.to_string());
+                }
+                for (at, (ms, names)) in producers.into_iter().enumerate() {
+                    let known = &mut stream.idempotence;
+                    known.duration_s = deleted;
+                    let names = names.into_iter().collect::<std::collections::BTreeSet<_>>();
+                    let ids = (1..).map(|seq| StreamId { ms, seq });
+                    let added = names.into_iter().map(Bytes::from).zip(ids).collect();
+                    known.producers.push(Producer { name: Bytes::from(at.to_string()), added });
                 }
                 stream
             },

@@ -5,6 +5,7 @@ pub mod claim;
 pub mod group;
 pub mod group_info;
 pub mod id;
+pub mod idempotence;
 pub mod info;
 pub mod pending;
 pub mod range;

@@ -131,6 +131,7 @@ impl Groups {
                 self.bytes += added.unwrap_or(0);
                 added.is_some()
             }
+            _ => false,
         }
     }
 
@@ -199,6 +200,7 @@ impl Groups {
                 self.bytes -= PENDING_BYTES;
                 gone(*topic);
             }
+            _ => {}
         }
     }
 }
