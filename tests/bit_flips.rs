@@ -29,7 +29,7 @@ use firn::value::list_item;
 use firn::value::score;
 use firn::value::stream_chunk::{NewEntry, Numbers};
 use firn::value::stream_fact::{
-    Added, ConsumerState, Delivery, Fact, GroupState, Idempotence, Topic,
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence, Topic,
 };
 use firn::value::stream_id::StreamId;
 
@@ -127,7 +127,11 @@ fn change_stream(engine: &Engine, round: u64) {
     let state = ConsumerState { number: 0, seen_ms: NOW_MS, active_ms: None };
     Fact::Consumer { group: 0, name: b"consumer", state }.encode(&mut facts);
     for ms in 1..10 {
-        let delivery = Delivery { consumer: 0, at_ms: NOW_MS, count: 1 + round };
+        let holder = match ms % 4 {
+            1 => Holder::Nobody { place: ms },
+            _ => Holder::Consumer { at_ms: NOW_MS, number: 0 },
+        };
+        let delivery = Delivery { holder, count: 1 + round };
         Fact::Pending { group: 0, id: id(ms), delivery }.encode(&mut facts);
     }
     let state = Idempotence { added: round, ..Idempotence::default() };

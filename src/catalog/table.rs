@@ -52,6 +52,7 @@ const FAMILIES: &[&[Command]] = &[
     streams::range::COMMANDS,
     streams::read::COMMANDS,
     streams::read_group::COMMANDS,
+    streams::release::COMMANDS,
     streams::remove::COMMANDS,
     streams::remove_ex::COMMANDS,
     streams::trim::COMMANDS,

@@ -169,6 +169,13 @@ fn group_bytes(kind: u8, reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
         })?;
         Ok(total)
     })?;
+    if kind >= type_byte::STREAM_5 {
+        // Places are numbers, in the facts that were counted as pending.
+        repeated(reader, ID_BYTES, &mut total, |reader| {
+            reader.array::<ID_BYTES>()?;
+            Ok(ID_BYTES as u64)
+        })?;
+    }
     Ok(total)
 }
 

@@ -129,7 +129,8 @@ pub fn encode_hash<'v>(
 
 /// The payload of a stream: for servers since Redis 5.0 when it is as if nothing had ever been
 /// deleted from it and all consumers were active when last seen; else since 7.0 or, for consumers
-/// that were not, 7.2, or 8.6 where entries are added once.
+/// that were not, 7.2, or 8.6 where entries are added once, or 8.8 where entries are pending that
+/// nobody has.
 ///
 /// # Panics
 /// When an entry has 4 GiB; Redis takes entries below 1 GiB.
@@ -141,7 +142,8 @@ pub fn encode_stream(stream: &StreamData) -> Vec<Bytes> {
         type_byte::STREAM => 9,
         type_byte::STREAM_2 => 10,
         type_byte::STREAM_3 => 11,
-        _ => 13,
+        type_byte::STREAM_4 => 13,
+        _ => 14,
     })
 }
 
@@ -222,6 +224,12 @@ mod tests {
         assert_eq!(written(&consumer(5, None)), (21, 11));
         assert_eq!(written(&|stream| stream.idempotence.max_ids = 99), (26, 13));
         assert_eq!(written(&|stream| stream.idempotence.duplicates = 1), (26, 13));
+        let released = |stream: &mut StreamData| {
+            let pending = Pending { id, delivery_ms: 0, delivery_count: 2 };
+            stream.groups[0].pending.push(pending);
+            stream.groups[0].released.push(id);
+        };
+        assert_eq!(written(&released), (27, 14));
     }
 
     #[test]
@@ -286,7 +294,14 @@ mod tests {
             let consumers = (0..3).map(consumer).collect();
             let pending =
                 ids.iter().map(|&id| Pending { id, delivery_ms, delivery_count }).collect();
-            Group { name: Bytes::new(), last_id: last[0], entries_read, pending, consumers }
+            Group {
+                name: Bytes::new(),
+                last_id: last[0],
+                entries_read,
+                pending,
+                consumers,
+                released: vec![],
+            }
         })
     }
 

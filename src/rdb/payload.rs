@@ -1,6 +1,6 @@
 //! A value on its way between servers: type byte, RDB value, RDB version, CRC-64.
 //!
-//! Every version up to Redis 8.6's is read; the lowest one that expresses the value is written, so
+//! Every version up to Redis 8.8's is read; the lowest one that expresses the value is written, so
 //! that any server takes it. Collections and streams are read in `collection.rs` and
 //! `stream_decode.rs` and written in `encode.rs`.
 
@@ -15,8 +15,8 @@ use super::{bound, collection, crc64, stream_decode, type_byte};
 pub use super::encode::{encode_hash, encode_list, encode_set, encode_stream, encode_zset};
 pub use super::object::{HashField, Object};
 
-/// The RDB version of Redis 8.6, the newest that is read.
-pub const VERSION_MAX: u16 = 13;
+/// The RDB version of Redis 8.8, the newest that is read.
+pub const VERSION_MAX: u16 = 14;
 /// The RDB version of Redis 2.6, the first server with RESTORE; it knows all of a string's
 /// encodings.
 const VERSION_STRING: u16 = 6;

@@ -69,8 +69,12 @@ pub struct Group {
     pub entries_read: Option<u64>,
     /// What was delivered and not acknowledged, by ID.
     pub pending: Vec<Pending>,
-    /// Its consumers; no name comes twice. Each pending entry is that of exactly one of them.
+    /// Its consumers; no name comes twice. Each pending entry is that of exactly one of them, or
+    /// of nobody.
     pub consumers: Vec<Consumer>,
+    /// What is pending and nobody has, in the order in which it was given back. It has no time of
+    /// delivery.
+    pub released: Vec<StreamId>,
 }
 
 /// An entry that waits for its acknowledgement. It may have been deleted meanwhile.

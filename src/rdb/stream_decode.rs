@@ -235,13 +235,26 @@ fn group(kind: u8, stream: &StreamData, reader: &mut Reader<'_>) -> Result<Group
     if !are_unique(consumers.iter().map(|consumer| &consumer.name[..])) {
         return Err(reader.error("consumer comes twice"));
     }
+    let mut released = Vec::new();
+    if kind >= type_byte::STREAM_5 {
+        for _ in 0..reader.count(ID_BYTES)? {
+            released.push(whole_id(reader.array()?));
+        }
+    }
     let mut owned: Vec<StreamId> =
         consumers.iter().flat_map(|consumer| consumer.pending.iter().copied()).collect();
+    owned.extend(&released);
     owned.sort_unstable();
     if !owned.iter().eq(pending.iter().map(|entry| &entry.id)) {
         return Err(reader.error("pending entries of consumers are not those of their group"));
     }
-    Ok(Group { name, last_id, entries_read, pending, consumers })
+    // Redis notes no time where nobody has an entry.
+    for id in &released {
+        if let Ok(at) = pending.binary_search_by_key(id, |entry| entry.id) {
+            pending[at].delivery_ms = 0;
+        }
+    }
+    Ok(Group { name, last_id, entries_read, pending, consumers, released })
 }
 
 fn consumer(kind: u8, reader: &mut Reader<'_>) -> Result<Consumer, DecodeError> {
@@ -329,6 +342,7 @@ mod tests {
             entries_read: Some(1),
             pending: vec![pending],
             consumers: vec![consumer(b"a", vec![id(1, 1)]), consumer(b"b", vec![])],
+            released: vec![],
         };
         StreamData {
             entries: vec![(id(1, 1), fields("x y")), (id(2, 0), fields("x"))],
@@ -432,6 +446,28 @@ mod tests {
         let end = payload.len() - 10;
         assert_eq!((payload[0], &payload[end - tail.len()..end]), (26, &tail[..]));
         assert_eq!(payload[end..end + 2], [13, 0]);
+    }
+
+    #[test]
+    fn a_pending_entry_may_be_nobodys() {
+        let mut stream = sample();
+        let group = &mut stream.groups[0];
+        let pending = |ms| Pending { id: id(ms, 1), delivery_ms: 0, delivery_count: 3 };
+        group.pending.extend([pending(2), pending(4)]);
+        group.released = vec![id(4, 1), id(2, 1)];
+        let payload = encode_stream(&stream).concat();
+        let Ok(Object::Stream(read)) = payload::decode(&payload) else { panic!("a stream") };
+        assert_eq!((*read, payload[0]), (stream.clone(), 27));
+        let fault = "pending entries of consumers are not those of their group";
+        let released = |released: Vec<StreamId>| {
+            reason(|changed| {
+                *changed = stream.clone();
+                changed.groups[0].released = released.clone();
+            })
+        };
+        assert_eq!(released(vec![id(4, 1)]), fault, "one is missing");
+        assert_eq!(released(vec![id(4, 1), id(2, 1), id(2, 1)]), fault, "one comes twice");
+        assert_eq!(released(vec![id(4, 1), id(2, 1), id(1, 1)]), fault, "one is a consumer's");
     }
 
     #[test]

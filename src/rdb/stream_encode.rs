@@ -14,6 +14,9 @@ const NODE_FULL_BYTES: usize = 4096;
 
 /// The lowest type that expresses `stream`.
 pub fn type_of(stream: &StreamData) -> u8 {
+    if stream.groups.iter().any(|group| !group.released.is_empty()) {
+        return type_byte::STREAM_5;
+    }
     if stream.idempotence != Idempotence::default() {
         return type_byte::STREAM_4;
     }
@@ -136,6 +139,10 @@ fn put_group(kind: u8, group: &Group, out: &mut Pieces) {
         }
         encode_length(consumer.pending.len() as u64, bytes);
         consumer.pending.iter().for_each(|&id| put_id(id, out.open()));
+    }
+    if kind >= type_byte::STREAM_5 {
+        encode_length(group.released.len() as u64, out.open());
+        group.released.iter().for_each(|&id| put_id(id, out.open()));
     }
 }
 

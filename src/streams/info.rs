@@ -90,6 +90,7 @@ pub const COMMANDS: &[Command] = &[Command {
                         "Has `idmp-duration`, `idmp-maxsize`, `pids-tracked`, `iids-tracked`, \
                          `iids-added` and `iids-duplicates`.",
                     ),
+                    ("8.8.0", "Has `nacked-count`."),
                 ],
                 ..ROW
             },
@@ -235,7 +236,7 @@ mod tests {
         assert!(stream.starts_with("*32 $6 length :2 $15 radix-tree-keys :1"), "{stream}");
         assert!(stream.contains("$10 last-entry *2 $3 2-1"), "{stream}");
         let full = run(unit, &["XINFO", "STREAM", "s", "FULL", "COUNT", "1"]);
-        assert!(full.contains("$7 entries *1 *2 $3 1-1 *2 $1 f $1 v $6 groups *1 *14"), "{full}");
+        assert!(full.contains("$7 entries *1 *2 $3 1-1 *2 $1 f $1 v $6 groups *1 *16"), "{full}");
         assert!(full.ends_with("$7 pending *1 *3 $3 1-1 :1600000000000 :1"), "{full}");
         assert_eq!(run(unit, &["XINFO", "STREAM", "none"]), "-ERR no such key");
         let bad = run(unit, &["XINFO", "STREAM", "s", "FULL", "COUNT"]);

@@ -12,6 +12,7 @@ pub mod range;
 pub mod read;
 pub mod read_group;
 pub mod references;
+pub mod release;
 pub mod remove;
 pub mod remove_ex;
 pub mod trim;

@@ -8,7 +8,9 @@ use crate::rdb::stream::{self as plain, Fields, StreamData};
 use crate::value::members::MemberHasher;
 use crate::value::stream::Stream;
 use crate::value::stream_chunk::{NewEntry, Numbers};
-use crate::value::stream_fact::{Added, ConsumerState, Delivery, Fact, GroupState, Idempotence};
+use crate::value::stream_fact::{
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence,
+};
 use crate::value::stream_groups::Group;
 use crate::value::stream_id::StreamId;
 use crate::value::stream_producers::Producers;
@@ -64,9 +66,15 @@ fn put_group(stream: &mut Stream, number: u64, group: &plain::Group) -> Option<(
             let at = group.pending.binary_search_by_key(id, |pending| pending.id).ok()?;
             let known = group.pending[at];
             let (at_ms, count) = (known.delivery_ms, known.delivery_count);
-            let delivery = Delivery { consumer: own_number, at_ms, count };
+            let delivery = Delivery::to(own_number, at_ms, count);
             put(Fact::Pending { group: number, id: *id, delivery })?;
         }
+    }
+    for (place, id) in (0..).zip(&group.released) {
+        let at = group.pending.binary_search_by_key(id, |pending| pending.id).ok()?;
+        let holder = Holder::Nobody { place };
+        let delivery = Delivery { holder, count: group.pending[at].delivery_count };
+        put(Fact::Pending { group: number, id: *id, delivery })?;
     }
     Some(())
 }
@@ -125,7 +133,7 @@ fn idempotence_to_payload(known: &Producers) -> plain::Idempotence {
 fn group_to_payload(group: &Group) -> plain::Group {
     let pending = group.pending().iter().map(|(id, delivery)| plain::Pending {
         id: *id,
-        delivery_ms: delivery.at_ms,
+        delivery_ms: delivery.at_ms(),
         delivery_count: delivery.count,
     });
     let consumers = group.consumers().map(|consumer| plain::Consumer {
@@ -140,5 +148,6 @@ fn group_to_payload(group: &Group) -> plain::Group {
         entries_read: group.state().entries_read,
         pending: pending.collect(),
         consumers: consumers.collect(),
+        released: group.released().values().copied().collect(),
     }
 }

@@ -5,6 +5,7 @@
 //! group       = 1 name                      payload: number last-id:id (entries read + 1, or 0)
 //! consumer    = 2 group name                payload: number seen-ms (active-ms + 1, or 0)
 //! pending     = 3 group ms:u64be seq:u64be  payload: consumer delivery-ms delivery-count
+//!                                           or, of nobody: 2^32 place delivery-count
 //! idempotence = 4                           payload: duration-s max-ids added duplicates
 //! producer    = 5 number                    payload: its name
 //! added       = 6 number:u64be              payload: producer id:id its name
@@ -22,6 +23,8 @@ const PENDING: u8 = 3;
 const IDEMPOTENCE: u8 = 4;
 const PRODUCER: u8 = 5;
 const ADDED: u8 = 6;
+/// What stands for a consumer's number where nobody has an entry: above all of those.
+const NOBODY: u64 = 1 << 32;
 
 /// What a fact is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,15 +85,61 @@ pub struct ConsumerState {
 }
 
 /// What is known of a pending entry.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Delivery {
-    /// Number of the consumer that has it.
-    pub consumer: u64,
-    /// When it was delivered last, in Unix milliseconds.
-    pub at_ms: u64,
+    /// Who has it.
+    pub holder: Holder,
     /// How often it was delivered.
     pub count: u64,
 }
+
+/// Who has a pending entry. What nobody has comes before all others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Holder {
+    /// Nobody: it was given back.
+    Nobody {
+        /// Its place among those, no two of which have the same.
+        place: u64,
+    },
+    /// A consumer.
+    Consumer {
+        /// When it was delivered last, in Unix milliseconds.
+        at_ms: u64,
+        /// Its number.
+        number: u64,
+    },
+}
+
+impl Delivery {
+    /// The delivery to the consumer of a number.
+    pub fn to(number: u64, at_ms: u64, count: u64) -> Delivery {
+        Delivery { holder: Holder::Consumer { at_ms, number }, count }
+    }
+
+    /// The number of the consumer that has it.
+    pub fn consumer(&self) -> Option<u64> {
+        match self.holder {
+            Holder::Nobody { .. } => None,
+            Holder::Consumer { number, .. } => Some(number),
+        }
+    }
+
+    /// When it was delivered last, in Unix milliseconds; 0 where nobody has it.
+    pub fn at_ms(&self) -> u64 {
+        match self.holder {
+            Holder::Nobody { .. } => 0,
+            Holder::Consumer { at_ms, .. } => at_ms,
+        }
+    }
+
+    /// How often it will have been delivered after the next time.
+    pub fn count_after(&self) -> u64 {
+        self.count.saturating_add(1).min(DELIVERIES_MAX)
+    }
+}
+
+/// The highest number of deliveries, which stands for an entry that is not to be delivered again.
+pub const DELIVERIES_MAX: u64 = i64::MAX as u64;
 
 /// How entries are added once, and how often that came up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -271,7 +320,11 @@ impl<'a> Fact<'a> {
                 put_optional(state.active_ms, &mut payload);
             }
             Fact::Pending { delivery, .. } => {
-                let numbers = [delivery.consumer, delivery.at_ms, delivery.count];
+                let holder = match delivery.holder {
+                    Holder::Nobody { place } => [NOBODY, place],
+                    Holder::Consumer { at_ms, number } => [number, at_ms],
+                };
+                let numbers = [holder[0], holder[1], delivery.count];
                 numbers.iter().for_each(|number| put_varint(*number, &mut payload));
             }
             Fact::Idempotence { state } => {
@@ -309,7 +362,11 @@ impl<'a> Fact<'a> {
                 let (consumer, at) = varint(payload, 0)?;
                 let (at_ms, at) = varint(payload, at)?;
                 let (count, at) = varint(payload, at)?;
-                (Fact::Pending { group, id, delivery: Delivery { consumer, at_ms, count } }, at)
+                let delivery = match consumer {
+                    NOBODY => Delivery { holder: Holder::Nobody { place: at_ms }, count },
+                    consumer => Delivery::to(consumer, at_ms, count),
+                };
+                (Fact::Pending { group, id, delivery }, at)
             }
             Topic::Idempotence => {
                 let (duration_s, at) = varint(payload, 0)?;
@@ -351,6 +408,23 @@ mod tests {
         (any::<u64>(), any::<u64>()).prop_map(|(ms, seq)| StreamId { ms, seq })
     }
 
+    /// The examples of format-spec/values.md.
+    #[test]
+    fn facts_are_written_as_specified() {
+        let id = StreamId { ms: 5, seq: 1 };
+        let holder = Holder::Nobody { place: 2 };
+        let pending = Fact::Pending { group: 0, id, delivery: Delivery { holder, count: 3 } };
+        let added = Fact::Added { number: 3, added: Added { producer: 0, id, name: b"n" } };
+        let of_nobody = b"\x12\x0e\x03\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x01\x80\x80\
+            \x80\x80\x10\x02\x03";
+        let named = b"\x09\x08\x06\0\0\0\0\0\0\0\x03\0\x05\x01n";
+        for (fact, bytes) in [(pending, &of_nobody[..]), (added, named)] {
+            let mut written = Vec::new();
+            fact.encode(&mut written);
+            assert_eq!(written, bytes, "{fact:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn facts_come_back(
@@ -368,7 +442,11 @@ mod tests {
                     Fact::Consumer { group, name, state }
                 }
                 2 => {
-                    let delivery = Delivery { consumer: number, at_ms, count };
+                    let holder = match number % 2 {
+                        0 => Holder::Nobody { place: at_ms },
+                        _ => Holder::Consumer { at_ms, number },
+                    };
+                    let delivery = Delivery { holder, count };
                     Fact::Pending { group, id, delivery }
                 }
                 3 => {

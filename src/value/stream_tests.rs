@@ -12,7 +12,7 @@ use crate::value::members::MemberHasher;
 use crate::value::stream::Stream;
 use crate::value::stream_chunk::{NewEntry, Numbers};
 use crate::value::stream_fact::{
-    Added, ConsumerState, Delivery, Fact, GroupState, Idempotence, Topic,
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence, Topic,
 };
 use crate::value::stream_id::StreamId;
 
@@ -27,6 +27,11 @@ fn hasher() -> MemberHasher {
 
 fn id(ms: u64, seq: u64) -> StreamId {
     StreamId { ms, seq }
+}
+
+/// A consumer, as all have their entries here.
+fn holder(number: u64) -> Holder {
+    Holder::Consumer { at_ms: 9, number }
 }
 
 fn entry_bytes(id: StreamId, texts: &[Vec<u8>]) -> Vec<u8> {
@@ -44,6 +49,7 @@ enum Step {
     Group(u64, GroupState),
     Consumer(u64, u64, u64),
     Pending(u64, u64, u64),
+    Released(u64, u64, u64),
     RemoveGroup(u64),
     RemoveConsumer(u64, u64),
     RemovePending(u64, u64),
@@ -84,6 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3u64, group_state).prop_map(|(name, state)| Step::Group(name, state)),
         3 => (0..4u64, 0..3u64, 0..4u64).prop_map(|(g, name, n)| Step::Consumer(g, name, n)),
         6 => (0..4u64, 0..40u64, 0..4u64).prop_map(|(g, ms, n)| Step::Pending(g, ms, n)),
+        3 => (0..4u64, 0..40u64, 0..9u64).prop_map(|(g, ms, at)| Step::Released(g, ms, at)),
         1 => (0..3u64).prop_map(Step::RemoveGroup),
         1 => (0..4u64, 0..3u64).prop_map(|(g, name)| Step::RemoveConsumer(g, name)),
         3 => (0..4u64, 0..40u64).prop_map(|(g, ms)| Step::RemovePending(g, ms)),
@@ -106,8 +113,8 @@ struct Known {
     groups: Vec<(u64, GroupState)>,
     /// Group number, name, own number.
     consumers: Vec<(u64, u64, u64)>,
-    /// Group number, entry, consumer number.
-    pending: Vec<(u64, StreamId, u64)>,
+    /// Group number, entry, who has it.
+    pending: Vec<(u64, StreamId, Holder)>,
     idempotence: Option<Idempotence>,
     /// Number, name.
     producers: Vec<(u64, u64)>,
@@ -228,12 +235,25 @@ impl Rig {
             }
             Step::Pending(group, ms, consumer) => {
                 let there = known.consumers.iter().any(|c| c.0 == group && c.2 == consumer);
-                let delivery = Delivery { consumer, at_ms: 9, count: 2 };
+                let delivery = Delivery::to(consumer, 9, 2);
                 let fact = Fact::Pending { group, id: id(ms, 0), delivery };
                 assert_eq!(self.stream.put_fact(&fact), there);
                 if there {
                     known.pending.retain(|p| (p.0, p.1) != (group, id(ms, 0)));
-                    known.pending.push((group, id(ms, 0), consumer));
+                    known.pending.push((group, id(ms, 0), holder(consumer)));
+                }
+            }
+            Step::Released(group, ms, place) => {
+                let there = known.groups.iter().any(|(_, state)| state.number == group);
+                let (id, nobody) = (id(ms, 0), Holder::Nobody { place });
+                let clash =
+                    known.pending.iter().any(|p| (p.0, p.2) == (group, nobody) && p.1 != id);
+                let delivery = Delivery { holder: nobody, count: 2 };
+                let fact = Fact::Pending { group, id, delivery };
+                assert_eq!(self.stream.put_fact(&fact), there && !clash);
+                if there && !clash {
+                    known.pending.retain(|p| (p.0, p.1) != (group, id));
+                    known.pending.push((group, id, nobody));
                 }
             }
             Step::RemoveGroup(name) => {
@@ -249,7 +269,7 @@ impl Rig {
                 let at = known.consumers.iter().position(|c| (c.0, c.1) == (group, name));
                 if let Some(at) = at {
                     let number = known.consumers.remove(at).2;
-                    known.pending.retain(|p| (p.0, p.2) != (group, number));
+                    known.pending.retain(|p| (p.0, p.2) != (group, holder(number)));
                 }
             }
             Step::RemovePending(group, ms) => {
@@ -373,16 +393,23 @@ fn assert_facts(stream: &Stream, known: &Known) {
         for (_, name, number) in mine {
             let consumer = group.consumer(NAMES[*name as usize]).unwrap();
             assert_eq!(consumer.state().number, *number);
-            let own = known.pending.iter().filter(|p| (p.0, p.2) == (state.number, *number));
+            let mine = (state.number, holder(*number));
+            let own = known.pending.iter().filter(|p| (p.0, p.2) == mine);
             let mut own: Vec<StreamId> = own.map(|p| p.1).collect();
             own.sort_unstable();
             assert!(consumer.pending().iter().eq(own.iter()));
         }
         let pending = known.pending.iter().filter(|p| p.0 == state.number);
         assert_eq!(group.pending().len(), pending.clone().count());
-        for (_, id, consumer) in pending {
-            assert_eq!(group.pending()[id], Delivery { consumer: *consumer, at_ms: 9, count: 2 });
+        let mut released = BTreeMap::new();
+        for (_, id, holder) in pending {
+            assert_eq!(group.pending()[id], Delivery { holder: *holder, count: 2 });
+            if let Holder::Nobody { place } = holder {
+                released.insert(*place, *id);
+            }
         }
+        assert_eq!(*group.released(), released);
+        assert_eq!(group.free_place(), released.last_key_value().map_or(0, |(place, _)| place + 1));
     }
     assert_produced(stream, known);
     let produced = known.producers.len() + known.added.len();

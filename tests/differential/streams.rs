@@ -191,6 +191,8 @@ pub const LATER_ROWS: &[Row] = &[
     (8, "XINFO", &[Word("STREAM"), SKEY]),
     (12, "XINFO", &[Word("STREAM"), SKEY, Word("FULL"), COUNT]),
     (12, "XRANGE", &[SKEY, FROM, TO, COUNT]),
+    (20, "XNACK", &[SKEY, GROUP, OneOf(&["SILENT", "FAIL", "FATAL", "x"]), COUNTED_IDS,
+        Maybe(&[Word("FORCE")]), Maybe(&[Word("RETRYCOUNT"), OneOf(&["0", "5", "-1"])])]),
     (6, "XIDMPRECORD", &[SKEY, PRODUCER, NAME, ID]),
     (2, "XADD", &[SKEY, Word("IDMP"), PRODUCER, NAME, NEXT_ID, FIELDS]),
     (2, "XCFGSET", &[SKEY, Maybe(&[Word("IDMP-DURATION"), OneOf(&["86400", "86401", "x"])]),
@@ -209,14 +211,15 @@ const TIME_MIN: i64 = 1_000_000_000_000;
 /// Of a node whose last entries were trimmed one by one, Redis keeps the shell.
 const VAGUE: [&[u8]; 4] = [b"idle", b"inactive", b"radix-tree-keys", b"radix-tree-nodes"];
 
-/// Pairs that Redis has since 8.6, which no oracle knows.
-const NEWER: [&[u8]; 6] = [
+/// Pairs that Redis has since 8.6 and 8.8, which no oracle knows.
+const NEWER: [&[u8]; 7] = [
     b"idmp-duration",
     b"idmp-maxsize",
     b"pids-tracked",
     b"iids-tracked",
     b"iids-added",
     b"iids-duplicates",
+    b"nacked-count",
 ];
 
 /// The items of a reply without the pairs that only newer servers tell.

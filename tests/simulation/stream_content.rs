@@ -9,7 +9,7 @@ use firn::value::members::MemberHasher;
 use firn::value::stream::Stream;
 use firn::value::stream_chunk::{Entry, NewEntry, Numbers, Texts};
 use firn::value::stream_fact::{
-    Added, ConsumerState, Delivery, Fact, GroupState, Idempotence, Topic,
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence, Topic,
 };
 use firn::value::stream_id::StreamId;
 
@@ -107,7 +107,8 @@ impl StreamContent {
                     Fact::Consumer { group, .. } | Fact::Pending { group, .. },
                 ) => name == NAMES[group as usize],
                 (Topic::Consumer { group, name }, Fact::Pending { group: own, delivery, .. }) => {
-                    own == group && name == NAMES[delivery.consumer as usize]
+                    let number = delivery.consumer();
+                    own == group && number.is_some_and(|number| name == NAMES[number as usize])
                 }
                 (Topic::Idempotence, Fact::Producer { .. } | Fact::Added { .. }) => true,
                 (Topic::Producer { number }, Fact::Added { added, .. }) => added.producer == number,
@@ -209,8 +210,13 @@ impl StreamContent {
         let state = ConsumerState { number, seen_ms: below(90), active_ms };
         Fact::Consumer { group, name: NAMES[number as usize], state }.encode(&mut items);
         for _ in 0..below(30) {
-            let delivery = Delivery { consumer: number, at_ms: below(90), count: below(5) };
             let id = StreamId { ms: below(200), seq: below(3) };
+            let holder = match below(4) {
+                // No two entries may have one place.
+                0 => Holder::Nobody { place: 3 * id.ms + id.seq },
+                _ => Holder::Consumer { at_ms: below(90), number },
+            };
+            let delivery = Delivery { holder, count: below(5) };
             Fact::Pending { group, id, delivery }.encode(&mut items);
         }
         Edit::Put { items: &items }.to_bytes()
