@@ -28,7 +28,9 @@ use firn::value::item::Item;
 use firn::value::list_item;
 use firn::value::score;
 use firn::value::stream_chunk::{NewEntry, Numbers};
-use firn::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use firn::value::stream_fact::{
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence, Topic,
+};
 use firn::value::stream_id::StreamId;
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -125,9 +127,19 @@ fn change_stream(engine: &Engine, round: u64) {
     let state = ConsumerState { number: 0, seen_ms: NOW_MS, active_ms: None };
     Fact::Consumer { group: 0, name: b"consumer", state }.encode(&mut facts);
     for ms in 1..10 {
-        let delivery = Delivery { consumer: 0, at_ms: NOW_MS, count: 1 + round };
+        let holder = match ms % 4 {
+            1 => Holder::Nobody { place: ms },
+            _ => Holder::Consumer { at_ms: NOW_MS, number: 0 },
+        };
+        let delivery = Delivery { holder, count: 1 + round };
         Fact::Pending { group: 0, id: id(ms), delivery }.encode(&mut facts);
     }
+    let state = Idempotence { added: round, ..Idempotence::default() };
+    Fact::Idempotence { state }.encode(&mut facts);
+    Fact::Producer { number: 0, name: b"producer" }.encode(&mut facts);
+    let name = format!("name {round}");
+    let added = Added { producer: 0, id: id(1 + round), name: name.as_bytes() };
+    Fact::Added { number: round, added }.encode(&mut facts);
     change(Edit::Put { items: &facts });
     let topic = Topic::Pending { group: 0, id: id(3) }.encode();
     let mut gone = Vec::new();

@@ -55,7 +55,11 @@ fn stream_size(stream: &StreamData) -> u64 {
     let pairs = stream.entries.iter().flat_map(|(_, fields)| fields);
     let entries: u64 = pairs.map(|(field, value)| (field.len() + value.len()) as u64).sum();
     let groups = stream.groups.iter().map(|group| group.name.len() + 24 * group.pending.len());
-    entries + groups.sum::<usize>() as u64
+    let producers = stream.idempotence.producers.iter().map(|producer| {
+        let names = producer.added.iter().map(|(name, _)| name.len() + 16);
+        producer.name.len() + names.sum::<usize>()
+    });
+    entries + (groups.sum::<usize>() + producers.sum::<usize>()) as u64
 }
 
 fn dump(object: &Object<'_>) -> Vec<Bytes> {

@@ -386,7 +386,7 @@ fn change_collections(engine: &Engine, round: u64) {
             let mut entry = Vec::new();
             NewEntry::encode(id, 1, [&b"field"[..], b"value"].into_iter(), &mut entry);
             unit.edit(&key, shape, Edit::Append { begins_chunk: number % 70 == 0, entry: &entry });
-            let delivery = Delivery { consumer: 0, at_ms: NOW_MS, count: 1 };
+            let delivery = Delivery::to(0, NOW_MS, 1);
             if number % 2 == 0 {
                 Fact::Pending { group: 0, id, delivery }.encode(&mut facts);
             }
@@ -418,7 +418,7 @@ fn lines(engine: &Engine) -> Digest {
             Collection::Stream(stream) => {
                 let entries = stream.range(StreamId::ZERO, StreamId::MAX);
                 let entries = entries.map(|entry| format!("{} {}", entry.id, entry.len));
-                let facts = stream.facts_by_group().map(|fact| format!("{fact:?}"));
+                let facts = stream.known_facts().map(|fact| format!("{fact:?}"));
                 let numbers = format!("{:?}", stream.numbers());
                 entries.chain(facts).chain([numbers]).collect()
             }

@@ -5,7 +5,7 @@ use crate::keyspace::collection;
 use crate::types::ValueKind;
 use crate::value::packed;
 use crate::value::stream_chunk::{NewEntry, Numbers};
-use crate::value::stream_fact::{Delivery, Fact, Topic};
+use crate::value::stream_fact::{Fact, Holder, Idempotence, Topic};
 use crate::value::stream_id::StreamId;
 use crate::value::view::{AnyItem, packed_items};
 
@@ -48,9 +48,28 @@ fn fact_text(fact: &Fact<'_>) -> String {
             format!("consumer {group}.{number} {name}, seen {seen}{}", active.unwrap_or_default())
         }
         Fact::Pending { group, id, delivery } => {
-            let (consumer, count) = (delivery.consumer, delivery.count);
-            let at = time(delivery.at_ms);
-            format!("pending {id} of consumer {group}.{consumer}, delivery {count} at {at}")
+            let count = delivery.count;
+            match delivery.holder {
+                Holder::Nobody { place } => {
+                    format!(
+                        "pending {id} of nobody in group {group}, place {place}, delivery {count}"
+                    )
+                }
+                Holder::Consumer { at_ms, number } => {
+                    let at = time(at_ms);
+                    format!("pending {id} of consumer {group}.{number}, delivery {count} at {at}")
+                }
+            }
+        }
+        Fact::Idempotence { state } => {
+            let Idempotence { duration_s, max_ids, added, duplicates } = state;
+            let kept = format!("names of entries for {duration_s} s, {max_ids} at most");
+            format!("{kept}, {added} added, {duplicates} duplicates")
+        }
+        Fact::Producer { number, name } => format!("producer {number} {}", quoted(name)),
+        Fact::Added { number, added } => {
+            let (id, producer, name) = (added.id, added.producer, quoted(added.name));
+            format!("added {number} {id} by producer {producer} as {name}")
         }
     }
 }
@@ -102,10 +121,26 @@ fn fact_json(fact: &Fact<'_>) -> String {
             )
         }
         Fact::Pending { group, id, delivery } => {
-            let Delivery { consumer, at_ms, count } = delivery;
-            let owner = format!("\"group\":{group},\"consumer\":{consumer}");
-            let delivered = format!("\"delivered\":\"{}\",\"deliveries\":{count}", time(at_ms));
-            format!("{{\"pending\":\"{id}\",{owner},{delivered}}}")
+            let holder = match delivery.holder {
+                Holder::Nobody { place } => format!("\"place\":{place}"),
+                Holder::Consumer { at_ms, number } => {
+                    format!("\"consumer\":{number},\"delivered\":\"{}\"", time(at_ms))
+                }
+            };
+            let count = delivery.count;
+            format!("{{\"pending\":\"{id}\",\"group\":{group},{holder},\"deliveries\":{count}}}")
+        }
+        Fact::Idempotence { state } => {
+            let Idempotence { duration_s, max_ids, added, duplicates } = state;
+            let kept = format!("\"duration_s\":{duration_s},\"max_ids\":{max_ids}");
+            format!("{{{kept},\"added\":{added},\"duplicates\":{duplicates}}}")
+        }
+        Fact::Producer { number, name } => {
+            format!("{{\"producer\":{number},{}}}", json_bytes("name", name))
+        }
+        Fact::Added { number, added } => {
+            let (id, producer, name) = (added.id, added.producer, json_bytes("name", added.name));
+            format!("{{\"added\":{number},\"id\":\"{id}\",\"producer\":{producer},{name}}}")
         }
     }
 }
@@ -176,6 +211,9 @@ fn topic_text(topic: &Topic<'_>) -> String {
             format!("consumer {} of group {group}", abbreviated(name))
         }
         Topic::Pending { group, id } => format!("pending {id} of group {group}"),
+        Topic::Idempotence => "names of entries".to_owned(),
+        Topic::Producer { number } => format!("producer {number}"),
+        Topic::Added { number } => format!("added {number}"),
     }
 }
 

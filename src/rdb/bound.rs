@@ -7,8 +7,8 @@ use crate::error::DecodeError;
 
 use super::primitive::Reader;
 use super::stream_decode::{
-    CONSUMER_BYTES_MIN, GROUP_BYTES_MIN, ID_BYTES, NODE_BYTES_MIN, PENDING_BYTES_MIN, each_entry,
-    node,
+    ADDED_BYTES_MIN, CONSUMER_BYTES_MIN, GROUP_BYTES_MIN, ID_BYTES, NODE_BYTES_MIN,
+    PENDING_BYTES_MIN, PRODUCER_BYTES_MIN, each_entry, node,
 };
 use super::type_byte;
 
@@ -76,9 +76,7 @@ pub fn value_bytes(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
             total = pack(reader, PACK_FACTOR_NUMBERS)?;
         }
         type_byte::SET_INTSET => total = pack(reader, INTSET_FACTOR)?,
-        type_byte::STREAM | type_byte::STREAM_2 | type_byte::STREAM_3 => {
-            total = stream(kind, reader)?;
-        }
+        kind if type_byte::is_stream(kind) => total = stream(kind, reader)?,
         _ => return Err(reader.error("unknown type of value")),
     }
     Ok(total)
@@ -114,6 +112,26 @@ fn stream(kind: u8, reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     }
     total = total.saturating_add(8 * NUMBER_BYTES);
     repeated(reader, GROUP_BYTES_MIN, &mut total, |reader| group_bytes(kind, reader))?;
+    if kind >= type_byte::STREAM_4 {
+        total = total.saturating_add(idempotence_bytes(reader)?);
+    }
+    Ok(total)
+}
+
+fn idempotence_bytes(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    let mut total = 6 * NUMBER_BYTES;
+    for _ in 0..2 {
+        reader.plain_length()?;
+    }
+    repeated(reader, PRODUCER_BYTES_MIN, &mut total, |reader| {
+        let mut total = element(reader)? + NUMBER_BYTES;
+        repeated(reader, ADDED_BYTES_MIN, &mut total, |reader| {
+            let name = element(reader)?;
+            (reader.plain_length()?, reader.plain_length()?);
+            Ok(name + ID_BYTES as u64 + 2 * NUMBER_BYTES)
+        })?;
+        Ok(total)
+    })?;
     Ok(total)
 }
 
@@ -144,13 +162,20 @@ fn group_bytes(kind: u8, reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     })?;
     repeated(reader, CONSUMER_BYTES_MIN, &mut total, |reader| {
         let mut total = element(reader)? + 2 * NUMBER_BYTES;
-        reader.take(if kind == type_byte::STREAM_3 { 16 } else { 8 })?;
+        reader.take(if kind >= type_byte::STREAM_3 { 16 } else { 8 })?;
         repeated(reader, ID_BYTES, &mut total, |reader| {
             reader.array::<ID_BYTES>()?;
             Ok(ID_BYTES as u64)
         })?;
         Ok(total)
     })?;
+    if kind >= type_byte::STREAM_5 {
+        // Places are numbers, in the facts that were counted as pending.
+        repeated(reader, ID_BYTES, &mut total, |reader| {
+            reader.array::<ID_BYTES>()?;
+            Ok(ID_BYTES as u64)
+        })?;
+    }
     Ok(total)
 }
 

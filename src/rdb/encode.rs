@@ -129,7 +129,8 @@ pub fn encode_hash<'v>(
 
 /// The payload of a stream: for servers since Redis 5.0 when it is as if nothing had ever been
 /// deleted from it and all consumers were active when last seen; else since 7.0 or, for consumers
-/// that were not, 7.2.
+/// that were not, 7.2, or 8.6 where entries are added once, or 8.8 where entries are pending that
+/// nobody has.
 ///
 /// # Panics
 /// When an entry has 4 GiB; Redis takes entries below 1 GiB.
@@ -140,7 +141,9 @@ pub fn encode_stream(stream: &StreamData) -> Vec<Bytes> {
     out.finish(match kind {
         type_byte::STREAM => 9,
         type_byte::STREAM_2 => 10,
-        _ => 11,
+        type_byte::STREAM_3 => 11,
+        type_byte::STREAM_4 => 13,
+        _ => 14,
     })
 }
 
@@ -163,7 +166,7 @@ mod tests {
     use crate::rdb::object::Object;
     use crate::rdb::payload::decode;
     use crate::rdb::samples::check;
-    use crate::rdb::stream::{Consumer, Group, Pending, StreamId};
+    use crate::rdb::stream::{Consumer, Group, Pending, Producer, StreamId};
     use proptest::collection::{btree_map, btree_set, vec};
     use proptest::prelude::*;
 
@@ -219,6 +222,14 @@ mod tests {
         assert_eq!(written(&consumer(5, Some(5))), (15, 9));
         assert_eq!(written(&consumer(5, Some(4))), (21, 11));
         assert_eq!(written(&consumer(5, None)), (21, 11));
+        assert_eq!(written(&|stream| stream.idempotence.max_ids = 99), (26, 13));
+        assert_eq!(written(&|stream| stream.idempotence.duplicates = 1), (26, 13));
+        let released = |stream: &mut StreamData| {
+            let pending = Pending { id, delivery_ms: 0, delivery_count: 2 };
+            stream.groups[0].pending.push(pending);
+            stream.groups[0].released.push(id);
+        };
+        assert_eq!(written(&released), (27, 14));
     }
 
     #[test]
@@ -283,7 +294,14 @@ mod tests {
             let consumers = (0..3).map(consumer).collect();
             let pending =
                 ids.iter().map(|&id| Pending { id, delivery_ms, delivery_count }).collect();
-            Group { name: Bytes::new(), last_id: last[0], entries_read, pending, consumers }
+            Group {
+                name: Bytes::new(),
+                last_id: last[0],
+                entries_read,
+                pending,
+                consumers,
+                released: vec![],
+            }
         })
     }
 
@@ -296,8 +314,9 @@ mod tests {
             (Just(ids), vec(fields(), count))
         });
         let groups = vec(group(), 0..3);
-        (entries, groups, 0u64..3, any::<u64>()).prop_map(
-            |((ids, fields), groups, extra, deleted)| {
+        let producers = vec((0u64..9, vec(text(), 1..5)), 0..3);
+        (entries, groups, producers, 0u64..3, any::<u64>()).prop_map(
+            |((ids, fields), groups, producers, extra, deleted)| {
                 // Most entries have the same names, so that nodes share them.
                 let shared = [vec![], vec!["a"], vec!["a", "b", "17"]];
                 let entry = |(id, (kind, pairs)): (StreamId, (usize, Pairs))| {
@@ -319,6 +338,14 @@ mod tests {
                 stream.groups = groups;
                 for (at, group) in stream.groups.iter_mut().enumerate() {
                     group.name = Bytes::from(at.to_string());
+                }
+                for (at, (ms, names)) in producers.into_iter().enumerate() {
+                    let known = &mut stream.idempotence;
+                    known.duration_s = deleted;
+                    let names = names.into_iter().collect::<std::collections::BTreeSet<_>>();
+                    let ids = (1..).map(|seq| StreamId { ms, seq });
+                    let added = names.into_iter().map(Bytes::from).zip(ids).collect();
+                    known.producers.push(Producer { name: Bytes::from(at.to_string()), added });
                 }
                 stream
             },

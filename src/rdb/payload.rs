@@ -1,6 +1,6 @@
 //! A value on its way between servers: type byte, RDB value, RDB version, CRC-64.
 //!
-//! Every version up to Redis 8.0's is read; the lowest one that expresses the value is written, so
+//! Every version up to Redis 8.8's is read; the lowest one that expresses the value is written, so
 //! that any server takes it. Collections and streams are read in `collection.rs` and
 //! `stream_decode.rs` and written in `encode.rs`.
 
@@ -15,8 +15,8 @@ use super::{bound, collection, crc64, stream_decode, type_byte};
 pub use super::encode::{encode_hash, encode_list, encode_set, encode_stream, encode_zset};
 pub use super::object::{HashField, Object};
 
-/// The RDB version of Redis 8.0, the newest that is read.
-pub const VERSION_MAX: u16 = 12;
+/// The RDB version of Redis 8.8, the newest that is read.
+pub const VERSION_MAX: u16 = 14;
 /// The RDB version of Redis 2.6, the first server with RESTORE; it knows all of a string's
 /// encodings.
 const VERSION_STRING: u16 = 6;
@@ -69,7 +69,7 @@ pub(super) fn decode_object(payload: &[u8]) -> Result<Object<'_>, DecodeError> {
     let mut reader = Reader::new(payload);
     match reader.byte()? {
         type_byte::STRING => reader.string().map(Object::String),
-        kind @ (type_byte::STREAM | type_byte::STREAM_2 | type_byte::STREAM_3) => {
+        kind if type_byte::is_stream(kind) => {
             let stream = stream_decode::decode(kind, &mut reader)?;
             Ok(Object::Stream(Box::new(stream)))
         }
@@ -206,7 +206,8 @@ mod tests {
 
         #[test]
         fn any_body_is_read_or_refused(
-            body: Vec<u8>, encoding in proptest::option::of(0xc0u8..0xc5), version in 0u16..13
+            body: Vec<u8>, encoding in proptest::option::of(0xc0u8..0xc5),
+            version in 0..=VERSION_MAX
         ) {
             let body = [&[type_byte::STRING][..], encoding.as_slice(), &body].concat();
             let payload = with_footer(&body, version);

@@ -206,6 +206,14 @@ fn stream_sizes(stream: &StreamData) -> (usize, usize) {
             memory += consumer.name.len() + 100 + 16 * consumer.pending.len();
         }
     }
+    for producer in &stream.idempotence.producers {
+        bytes += producer.name.len() + 3;
+        memory += producer.name.len() + 100;
+        for (name, _) in &producer.added {
+            bytes += name.len() + 3 + 16;
+            memory += name.len() + 64;
+        }
+    }
     (bytes, memory)
 }
 

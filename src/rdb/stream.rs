@@ -23,6 +23,39 @@ pub struct StreamData {
     pub entries_added: u64,
     /// Its groups; no name comes twice.
     pub groups: Vec<Group>,
+    /// How entries are added once.
+    pub idempotence: Idempotence,
+}
+
+/// How entries are added once, and which were.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Idempotence {
+    /// Seconds for which the name of an entry is known.
+    pub duration_s: u64,
+    /// Names that are known of a producer at most.
+    pub max_ids: u64,
+    /// Who added entries; no name comes twice.
+    pub producers: Vec<Producer>,
+    /// Entries that were ever added under a name.
+    pub added: u64,
+    /// Entries that were not, because their name was known.
+    pub duplicates: u64,
+}
+
+impl Default for Idempotence {
+    /// That of a new stream, where no directive says otherwise.
+    fn default() -> Idempotence {
+        Idempotence { duration_s: 100, max_ids: 100, producers: vec![], added: 0, duplicates: 0 }
+    }
+}
+
+/// Who adds entries under names.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Producer {
+    /// Its name.
+    pub name: Bytes,
+    /// The names of what it added, each once and the oldest first, and the entries.
+    pub added: Vec<(Bytes, StreamId)>,
 }
 
 /// A consumer group.
@@ -36,8 +69,12 @@ pub struct Group {
     pub entries_read: Option<u64>,
     /// What was delivered and not acknowledged, by ID.
     pub pending: Vec<Pending>,
-    /// Its consumers; no name comes twice. Each pending entry is that of exactly one of them.
+    /// Its consumers; no name comes twice. Each pending entry is that of exactly one of them, or
+    /// of nobody.
     pub consumers: Vec<Consumer>,
+    /// What is pending and nobody has, in the order in which it was given back. It has no time of
+    /// delivery.
+    pub released: Vec<StreamId>,
 }
 
 /// An entry that waits for its acknowledgement. It may have been deleted meanwhile.

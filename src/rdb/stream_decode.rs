@@ -20,7 +20,9 @@ use super::collection::are_unique;
 use super::listpack::Elements;
 use super::packed::{Element, Fault};
 use super::primitive::Reader;
-use super::stream::{Consumer, Fields, Group, Pending, StreamData, StreamId};
+use super::stream::{
+    Consumer, Fields, Group, Idempotence, Pending, Producer, StreamData, StreamId,
+};
 use super::type_byte;
 
 const FLAG_DELETED: i64 = 1;
@@ -34,6 +36,10 @@ pub const PENDING_BYTES_MIN: usize = 25;
 pub const GROUP_BYTES_MIN: usize = 5;
 /// Fewest bytes of a consumer: name, time, number of pending entries.
 pub const CONSUMER_BYTES_MIN: usize = 10;
+/// Fewest bytes of a producer: name, number of names.
+pub const PRODUCER_BYTES_MIN: usize = 2;
+/// Fewest bytes of the name of an entry: the name, an ID as two lengths.
+pub const ADDED_BYTES_MIN: usize = 3;
 /// Bytes of an ID that stands whole.
 pub const ID_BYTES: usize = 16;
 /// A count or a time that is not known.
@@ -74,10 +80,13 @@ pub fn decode(kind: u8, reader: &mut Reader<'_>) -> Result<StreamData, DecodeErr
         let group = group(kind, &stream, reader)?;
         stream.groups.push(group);
     }
-    match are_unique(stream.groups.iter().map(|group| &group.name[..])) {
-        true => Ok(stream),
-        false => Err(reader.error("group comes twice")),
+    if !are_unique(stream.groups.iter().map(|group| &group.name[..])) {
+        return Err(reader.error("group comes twice"));
     }
+    if kind >= type_byte::STREAM_4 {
+        stream.idempotence = idempotence(reader)?;
+    }
+    Ok(stream)
 }
 
 /// Master ID and listpack of a node.
@@ -226,20 +235,33 @@ fn group(kind: u8, stream: &StreamData, reader: &mut Reader<'_>) -> Result<Group
     if !are_unique(consumers.iter().map(|consumer| &consumer.name[..])) {
         return Err(reader.error("consumer comes twice"));
     }
+    let mut released = Vec::new();
+    if kind >= type_byte::STREAM_5 {
+        for _ in 0..reader.count(ID_BYTES)? {
+            released.push(whole_id(reader.array()?));
+        }
+    }
     let mut owned: Vec<StreamId> =
         consumers.iter().flat_map(|consumer| consumer.pending.iter().copied()).collect();
+    owned.extend(&released);
     owned.sort_unstable();
     if !owned.iter().eq(pending.iter().map(|entry| &entry.id)) {
         return Err(reader.error("pending entries of consumers are not those of their group"));
     }
-    Ok(Group { name, last_id, entries_read, pending, consumers })
+    // Redis notes no time where nobody has an entry.
+    for id in &released {
+        if let Ok(at) = pending.binary_search_by_key(id, |entry| entry.id) {
+            pending[at].delivery_ms = 0;
+        }
+    }
+    Ok(Group { name, last_id, entries_read, pending, consumers, released })
 }
 
 fn consumer(kind: u8, reader: &mut Reader<'_>) -> Result<Consumer, DecodeError> {
     let name = Bytes::from(reader.string()?.into_owned());
     let seen_ms = time(reader)?;
     let active_ms = match kind {
-        type_byte::STREAM_3 => match u64::from_le_bytes(reader.array()?) {
+        type_byte::STREAM_3.. => match u64::from_le_bytes(reader.array()?) {
             UNKNOWN => None,
             ms => Some(checked_time(reader, ms)?),
         },
@@ -252,6 +274,30 @@ fn consumer(kind: u8, reader: &mut Reader<'_>) -> Result<Consumer, DecodeError> 
     }
     pending.sort_unstable();
     Ok(Consumer { name, seen_ms, active_ms, pending })
+}
+
+fn idempotence(reader: &mut Reader<'_>) -> Result<Idempotence, DecodeError> {
+    let (duration_s, max_ids) = (reader.plain_length()?, reader.plain_length()?);
+    let mut producers = Vec::new();
+    for _ in 0..reader.count(PRODUCER_BYTES_MIN)? {
+        let name = Bytes::from(reader.string()?.into_owned());
+        let mut added = Vec::new();
+        for _ in 0..reader.count(ADDED_BYTES_MIN)? {
+            added.push((Bytes::from(reader.string()?.into_owned()), short_id(reader)?));
+        }
+        if !are_unique(added.iter().map(|(name, _)| &name[..])) {
+            return Err(reader.error("name of an entry comes twice"));
+        }
+        // Redis has producers of which nothing is known any more, for a moment.
+        if !added.is_empty() {
+            producers.push(Producer { name, added });
+        }
+    }
+    if !are_unique(producers.iter().map(|producer| &producer.name[..])) {
+        return Err(reader.error("producer comes twice"));
+    }
+    let (added, duplicates) = (reader.plain_length()?, reader.plain_length()?);
+    Ok(Idempotence { duration_s, max_ids, producers, added, duplicates })
 }
 
 fn time(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
@@ -296,6 +342,7 @@ mod tests {
             entries_read: Some(1),
             pending: vec![pending],
             consumers: vec![consumer(b"a", vec![id(1, 1)]), consumer(b"b", vec![])],
+            released: vec![],
         };
         StreamData {
             entries: vec![(id(1, 1), fields("x y")), (id(2, 0), fields("x"))],
@@ -304,7 +351,19 @@ mod tests {
             max_deleted_id: id(3, 0),
             entries_added: 3,
             groups: vec![group],
+            ..StreamData::default()
         }
+    }
+
+    /// One that producers added to.
+    fn produced() -> StreamData {
+        let name = Bytes::from_static(b"p");
+        let added =
+            vec![(Bytes::from_static(b"12"), id(1, 1)), (Bytes::from_static(b"xx"), id(2, 0))];
+        let producers = vec![Producer { name, added }];
+        let idempotence =
+            Idempotence { duration_s: 7, max_ids: 9, producers, added: 5, duplicates: 300 };
+        StreamData { idempotence, ..sample() }
     }
 
     /// Why a stream is refused that its encoder wrote without looking.
@@ -362,6 +421,53 @@ mod tests {
             group.pending.push(group.pending[0]);
         };
         assert_eq!(reason(twice), "pending entry comes twice");
+    }
+
+    #[test]
+    fn what_was_added_once_comes_back() {
+        let stream = produced();
+        let payload = encode_stream(&stream).concat();
+        let Ok(Object::Stream(read)) = payload::decode(&payload) else { panic!("a stream") };
+        assert_eq!(*read, stream);
+        let reason = |change: fn(&mut Idempotence)| {
+            let mut stream = produced();
+            change(&mut stream.idempotence);
+            match payload::decode(&encode_stream(&stream).concat()) {
+                Err(PayloadError::Value(error)) => error.reason,
+                _ => "",
+            }
+        };
+        let twice = |known: &mut Idempotence| known.producers.push(known.producers[0].clone());
+        assert_eq!(reason(twice), "producer comes twice");
+        let twice = |known: &mut Idempotence| known.producers[0].added[1].0 = "12".into();
+        assert_eq!(reason(twice), "name of an entry comes twice");
+        // The layout that Redis 8.6 writes: settings, producers with what they added, two counts.
+        let tail = b"\x07\x09\x01\x01p\x02\xc0\x0c\x01\x01\x02xx\x02\x00\x05\x41\x2c";
+        let end = payload.len() - 10;
+        assert_eq!((payload[0], &payload[end - tail.len()..end]), (26, &tail[..]));
+        assert_eq!(payload[end..end + 2], [13, 0]);
+    }
+
+    #[test]
+    fn a_pending_entry_may_be_nobodys() {
+        let mut stream = sample();
+        let group = &mut stream.groups[0];
+        let pending = |ms| Pending { id: id(ms, 1), delivery_ms: 0, delivery_count: 3 };
+        group.pending.extend([pending(2), pending(4)]);
+        group.released = vec![id(4, 1), id(2, 1)];
+        let payload = encode_stream(&stream).concat();
+        let Ok(Object::Stream(read)) = payload::decode(&payload) else { panic!("a stream") };
+        assert_eq!((*read, payload[0]), (stream.clone(), 27));
+        let fault = "pending entries of consumers are not those of their group";
+        let released = |released: Vec<StreamId>| {
+            reason(|changed| {
+                *changed = stream.clone();
+                changed.groups[0].released = released.clone();
+            })
+        };
+        assert_eq!(released(vec![id(4, 1)]), fault, "one is missing");
+        assert_eq!(released(vec![id(4, 1), id(2, 1), id(2, 1)]), fault, "one comes twice");
+        assert_eq!(released(vec![id(4, 1), id(2, 1), id(1, 1)]), fault, "one is a consumer's");
     }
 
     #[test]

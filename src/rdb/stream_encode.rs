@@ -3,7 +3,7 @@
 use super::encode::Pieces;
 use super::listpack::Builder;
 use super::primitive::{encode_element, encode_length};
-use super::stream::{Fields, Group, StreamData, StreamId};
+use super::stream::{Fields, Group, Idempotence, StreamData, StreamId};
 use super::stream_decode::{FLAG_SAME_FIELDS, UNKNOWN};
 use super::type_byte;
 
@@ -14,6 +14,12 @@ const NODE_FULL_BYTES: usize = 4096;
 
 /// The lowest type that expresses `stream`.
 pub fn type_of(stream: &StreamData) -> u8 {
+    if stream.groups.iter().any(|group| !group.released.is_empty()) {
+        return type_byte::STREAM_5;
+    }
+    if stream.idempotence != Idempotence::default() {
+        return type_byte::STREAM_4;
+    }
     let mut consumers = stream.groups.iter().flat_map(|group| &group.consumers);
     if consumers.any(|consumer| consumer.active_ms != Some(consumer.seen_ms)) {
         return type_byte::STREAM_3;
@@ -54,6 +60,9 @@ pub fn encode(kind: u8, stream: &StreamData, out: &mut Pieces) {
     }
     encode_length(stream.groups.len() as u64, bytes);
     stream.groups.iter().for_each(|group| put_group(kind, group, out));
+    if kind >= type_byte::STREAM_4 {
+        put_idempotence(&stream.idempotence, out);
+    }
 }
 
 /// How many of the entries the first node takes.
@@ -125,12 +134,36 @@ fn put_group(kind: u8, group: &Group, out: &mut Pieces) {
         let bytes = out.open();
         encode_element(&consumer.name, bytes);
         bytes.extend_from_slice(&consumer.seen_ms.to_le_bytes());
-        if kind == type_byte::STREAM_3 {
+        if kind >= type_byte::STREAM_3 {
             bytes.extend_from_slice(&consumer.active_ms.unwrap_or(UNKNOWN).to_le_bytes());
         }
         encode_length(consumer.pending.len() as u64, bytes);
         consumer.pending.iter().for_each(|&id| put_id(id, out.open()));
     }
+    if kind >= type_byte::STREAM_5 {
+        encode_length(group.released.len() as u64, out.open());
+        group.released.iter().for_each(|&id| put_id(id, out.open()));
+    }
+}
+
+fn put_idempotence(known: &Idempotence, out: &mut Pieces) {
+    let bytes = out.open();
+    encode_length(known.duration_s, bytes);
+    encode_length(known.max_ids, bytes);
+    encode_length(known.producers.len() as u64, bytes);
+    for producer in &known.producers {
+        let bytes = out.open();
+        encode_element(&producer.name, bytes);
+        encode_length(producer.added.len() as u64, bytes);
+        for (name, id) in &producer.added {
+            let bytes = out.open();
+            encode_element(name, bytes);
+            put_short_id(*id, bytes);
+        }
+    }
+    let bytes = out.open();
+    encode_length(known.added, bytes);
+    encode_length(known.duplicates, bytes);
 }
 
 /// An ID whole.

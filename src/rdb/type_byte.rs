@@ -46,3 +46,12 @@ pub const HASH_LISTPACK_EX_EARLY: u8 = 23;
 pub const HASH_METADATA: u8 = 24;
 /// A hash whose fields have deadlines, in a listpack.
 pub const HASH_LISTPACK_EX: u8 = 25;
+/// A stream that also knows which entries are added once. Since RDB version 13.
+pub const STREAM_4: u8 = 26;
+/// A stream that also knows what is pending and nobody has. Since RDB version 14.
+pub const STREAM_5: u8 = 27;
+
+/// Whether a stream is encoded like this. What came later tells more, in the same order.
+pub fn is_stream(kind: u8) -> bool {
+    matches!(kind, STREAM | STREAM_2 | STREAM_3 | STREAM_4 | STREAM_5)
+}

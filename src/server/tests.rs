@@ -278,6 +278,38 @@ fn each_record_of_a_frame_has_room_for_its_key() {
     ask(&["XCLAIM", &key, "g", "bob", "0", "1-1", "2-1"], &claimed);
 }
 
+/// An entry with a name writes the entry, what is cut off, what is pending of that, names that go
+/// and names that come: five records with the key, one of them with both names.
+#[test]
+fn the_names_of_entries_have_room_in_a_frame() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let [key, producer, name] = ["k", "p", "n"].map(|text| text.repeat(70_000));
+    let ask = |client: &mut Client, words: &[&str], reply: &str| {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        client.send(array(&words));
+        client.expect(reply);
+    };
+    let client = &mut client;
+    let entry = |ms: &str| format!("*2\r\n$3\r\n{ms}-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+    for id in ["1-1", "2-1"] {
+        ask(client, &["XADD", &key, id, "f", "v"], &format!("$3\r\n{id}\r\n"));
+    }
+    ask(client, &["XGROUP", "CREATE", &key, "g", "0"], "+OK\r\n");
+    let both = format!("*1\r\n*2\r\n$70000\r\n{key}\r\n*2\r\n{}{}", entry("1"), entry("2"));
+    ask(client, &["XREADGROUP", "GROUP", "g", "ann", "STREAMS", &key, ">"], &both);
+    ask(client, &["XCFGSET", &key, "IDMP-MAXSIZE", "1"], "+OK\r\n");
+    ask(client, &["XIDMPRECORD", &key, "other", "name", "1-1"], "+OK\r\n");
+    ask(client, &["XIDMPRECORD", &key, &producer, &name, "2-1"], "+OK\r\n");
+    for count in 0..3 {
+        let (name, reply) = (format!("{name}{count}"), "$15\r\n");
+        let options = ["IDMP", &producer, &name, "MAXLEN", "1", "DELREF", "*", "f", "v"];
+        ask(client, &[&["XADD", &key], &options[..]].concat(), reply);
+        client.0.read_exact(&mut [0; 17]).unwrap();
+    }
+    ask(client, &["XCFGSET", &key, "IDMP-MAXSIZE", "2"], "+OK\r\n");
+}
+
 #[test]
 fn a_transaction_reserves_about_what_it_copies() {
     let server = Server::start(&[]);

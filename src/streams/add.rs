@@ -11,6 +11,7 @@ use crate::value::stream_chunk::{NewEntry, NodeLimits, Numbers};
 use crate::value::stream_id::StreamId;
 
 use super::id::{self, PartialId};
+use super::idempotence::{self, NOTE_BYTES, Sender, count_duplicate};
 use super::references::References;
 use super::trim::{self, Trim, TrimOptions};
 use super::value::{FACT_BYTES, SHAPE, key_bytes, reply_id, stream_to_change};
@@ -31,6 +32,7 @@ pub const COMMANDS: &[Command] = &[
             args: &[
                 key_arg(),
                 word("nomkstream", "NOMKSTREAM").optional().since("6.2.0"),
+                idempotence::ARG,
                 block("trim", trim::ARGS).optional(),
                 one_of("id-selector", &[word("auto-id", "*"), Arg::new("id", ArgKind::String)]),
                 block(
@@ -44,8 +46,9 @@ pub const COMMANDS: &[Command] = &[
                 ("6.2.0", "Takes `NOMKSTREAM`, `MINID` and `LIMIT`."),
                 ("7.0.0", "Takes IDs whose second number is left to the server (`<ms>-*`)."),
                 trim::REFERENCES_SINCE,
+                ("8.6.0", "Takes `IDMP` and `IDMPAUTO`."),
             ],
-            extra_bytes: Some(|args, _| named_cut_bytes(args) + key_bytes(args)),
+            extra_bytes: Some(|args, _| option_bytes(args) + key_bytes(args)),
             length_after: Some(GROWS),
             ..Spec::EMPTY
         },
@@ -83,13 +86,21 @@ pub const COMMANDS: &[Command] = &[
 /// What XADD logs at most of a cut that names what goes.
 const NAMED_CUT_BYTES: u64 = 1 << 20;
 
-/// The room that a call reserves for such a cut.
-fn named_cut_bytes(args: &Args<'_>) -> u64 {
-    let mut options = (2..args.len()).take_while(|index| args.get(*index) != b"*");
-    let names_all = options.any(|index| {
-        matches!(References::parse(args, index), Some(References::Remove | References::Acked))
-    });
-    if names_all { NAMED_CUT_BYTES + FACT_BYTES } else { 0 }
+/// The room that a call reserves for such a cut, and for the name of the entry.
+fn option_bytes(args: &Args<'_>) -> u64 {
+    let (mut index, mut bytes) = (2, 0);
+    while index < args.len() && args.get(index) != b"*" {
+        if let Some(next) = Sender::behind(args, index) {
+            (index, bytes) = (next, bytes + NOTE_BYTES);
+            continue;
+        }
+        bytes += match References::parse(args, index) {
+            Some(References::Remove | References::Acked) => NAMED_CUT_BYTES + FACT_BYTES,
+            _ => 0,
+        };
+        index += 1;
+    }
+    bytes
 }
 
 /// What a call of XADD asks for.
@@ -98,6 +109,7 @@ struct Adding {
     id: Option<PartialId>,
     creates: bool,
     trim: Option<Trim>,
+    sender: Option<Sender>,
     /// Index of the first field.
     fields_at: usize,
 }
@@ -105,14 +117,21 @@ struct Adding {
 impl Adding {
     fn parse(args: &Args<'_>, encodings: &Encodings) -> Result<Adding, Failure> {
         let (mut options, mut creates, mut index) = (TrimOptions::default(), true, 2);
-        let mut id = None;
+        let (mut id, mut sender) = (None, None);
         while index < args.len() && args.get(index) != b"*" {
             if let Some(next) = options.take(args, index)? {
                 index = next;
             } else if args.is(index, "NOMKSTREAM") {
                 (creates, index) = (false, index + 1);
+            } else if let Some(next) = Sender::take(args, index, &mut sender)? {
+                index = next;
             } else {
                 id = Some(id::parse_partial(args.get(index))?);
+                if sender.is_some() {
+                    return Err(Failure::text(
+                        "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
+                    ));
+                }
                 break;
             }
         }
@@ -125,7 +144,7 @@ impl Adding {
         if id == Some(PartialId::Whole(StreamId::ZERO)) {
             return Err(Failure::text("ERR The ID specified in XADD must be greater than 0-0"));
         }
-        Ok(Adding { id, creates, trim, fields_at: index + 1 })
+        Ok(Adding { id, creates, trim, sender, fields_at: index + 1 })
     }
 
     /// The ID of the entry that is the next.
@@ -160,6 +179,16 @@ fn xadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         call.reply.null();
         return Ok(());
     }
+    let names = asked.sender.map(|sender| sender.names(call.args, asked.fields_at));
+    let known = names.as_ref().zip(stream).and_then(|(names, stream)| {
+        let id = names.find(stream, now_ms)?;
+        Some((id, stream.producers().state()))
+    });
+    if let Some((id, state)) = known {
+        count_duplicate(call.unit, &key, state);
+        reply_id(call.reply, id);
+        return Ok(());
+    }
     let last = stream.map_or(StreamId::ZERO, |stream| stream.numbers().last_id);
     let id = asked.next_id(last, now_ms)?;
     if bytes > NodeLimits::BYTES_MAX {
@@ -167,12 +196,16 @@ fn xadd(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     }
     let node = call.encodings.stream_node();
     let begins_chunk = stream.is_some_and(|stream| stream.tail_chunk().is_full(bytes, node));
+    let note = names.map(|names| names.note(stream, now_ms));
     let pairs = (call.args.len() - asked.fields_at) / 2;
     let mut entry = Vec::with_capacity(bytes as usize + 24 + 4 * pairs);
     NewEntry::encode(id, pairs, texts(), &mut entry);
     call.unit.edit(&key, SHAPE, Edit::Append { begins_chunk, entry: &entry });
     if let Some(trim) = asked.trim {
         trim.apply(call.unit, &key, NAMED_CUT_BYTES)?;
+    }
+    if let Some(note) = note {
+        note.apply(call.unit, &key, id);
     }
     reply_id(call.reply, id);
     Ok(())

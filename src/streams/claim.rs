@@ -13,7 +13,7 @@ use crate::command::spec::{
 use crate::engine::unit::{Key, Unit, ValueRef};
 use crate::resp::write::{Output, Protocol, Reply};
 use crate::value::stream_chunk::Entry;
-use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use crate::value::stream_fact::{ConsumerState, DELIVERIES_MAX, Delivery, Fact, GroupState, Topic};
 use crate::value::stream_groups::Group;
 use crate::value::stream_id::StreamId;
 
@@ -121,8 +121,8 @@ struct Terms {
 
 impl Terms {
     fn are_met(&self, delivery: &Delivery) -> bool {
-        let idle_ms = self.now_ms as i64 - delivery.at_ms as i64;
-        self.idle_ms == 0 || idle_ms >= self.idle_ms as i64
+        let idle_ms = self.now_ms as i64 - delivery.at_ms() as i64;
+        self.idle_ms == 0 || delivery.consumer().is_none() || idle_ms >= self.idle_ms as i64
     }
 
     /// The delivery to the consumer, after what was before.
@@ -130,9 +130,9 @@ impl Terms {
         let count = match self.count {
             Some(count) => count,
             None if self.just_id => before,
-            None => before.saturating_add(1),
+            None => before.saturating_add(1).min(DELIVERIES_MAX),
         };
-        Delivery { consumer, at_ms: self.at_ms, count }
+        Delivery::to(consumer, self.at_ms, count)
     }
 }
 

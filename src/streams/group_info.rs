@@ -73,19 +73,21 @@ pub fn reply_consumers(reply: &mut Reply<'_>, group: &Group, now_ms: u64) {
 pub fn reply_full(reply: &mut Reply<'_>, stream: &Stream, count: usize) {
     reply.array(stream.groups().iter().len());
     for group in stream.groups().iter() {
-        reply.map(7);
+        reply.map(8);
         reply.bulk(b"name");
         reply.bulk(group.name());
         reply_progress(reply, stream, group);
         reply.bulk(b"pel-count");
         reply.integer(group.pending().len() as i64);
+        reply.bulk(b"nacked-count");
+        reply.integer(group.released().len() as i64);
         reply.bulk(b"pending");
         reply.array(group.pending().len().min(count));
         for (id, delivery) in group.pending().iter().take(count) {
             reply.array(4);
             reply_id(reply, *id);
-            reply.bulk(group.consumer_at(delivery.consumer).map_or(b"", Consumer::name));
-            reply.integer(delivery.at_ms as i64);
+            reply.bulk(group.holder_name(delivery));
+            reply.integer(delivery.at_ms() as i64);
             reply.integer(delivery.count as i64);
         }
         reply.bulk(b"consumers");
@@ -112,7 +114,7 @@ fn reply_consumer(reply: &mut Reply<'_>, group: &Group, consumer: &Consumer, cou
         let delivery = group.pending()[&id];
         reply.array(3);
         reply_id(reply, id);
-        reply.integer(delivery.at_ms as i64);
+        reply.integer(delivery.at_ms() as i64);
         reply.integer(delivery.count as i64);
     }
 }

@@ -10,6 +10,7 @@ use crate::resp::write::Reply;
 use crate::value::stream::Stream;
 use crate::value::stream_chunk::Entry;
 use crate::value::stream_id::StreamId;
+use crate::value::stream_producers::Producers;
 
 use super::group_info::{reply_consumers, reply_full, reply_groups};
 use super::value::{no_group, read_stream, reply_entry, reply_id, subcommand_syntax};
@@ -84,6 +85,12 @@ pub const COMMANDS: &[Command] = &[Command {
                          `entries-read` and `lag`.",
                     ),
                     ("7.2.0", "Has `active-time`, and `seen-time` means something else."),
+                    (
+                        "8.6.0",
+                        "Has `idmp-duration`, `idmp-maxsize`, `pids-tracked`, `iids-tracked`, \
+                         `iids-added` and `iids-duplicates`.",
+                    ),
+                    ("8.8.0", "Has `nacked-count`."),
                 ],
                 ..ROW
             },
@@ -121,7 +128,7 @@ fn xinfo(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         reply_groups(call.reply, stream);
     } else {
         let full = full_count(args)?;
-        describe(call.reply, stream, full);
+        describe(call.reply, stream, full, now_ms);
     }
     Ok(())
 }
@@ -141,9 +148,9 @@ fn full_count(args: &Args<'_>) -> Result<Option<usize>, Failure> {
     }))
 }
 
-fn describe(reply: &mut Reply<'_>, stream: &Stream, full: Option<usize>) {
+fn describe(reply: &mut Reply<'_>, stream: &Stream, full: Option<usize>, now_ms: u64) {
     let numbers = stream.numbers();
-    reply.map(if full.is_some() { 9 } else { 10 });
+    reply.map(if full.is_some() { 15 } else { 16 });
     reply.bulk(b"length");
     reply.integer(stream.len() as i64);
     // Redis's tree has a node for each chunk and one above them, or more where IDs share prefixes.
@@ -161,6 +168,7 @@ fn describe(reply: &mut Reply<'_>, stream: &Stream, full: Option<usize>) {
     let first = stream.first();
     reply.bulk(b"recorded-first-entry-id");
     reply_id(reply, first.map_or(StreamId::ZERO, |entry| entry.id));
+    reply_producers(reply, stream.producers(), now_ms);
     match full {
         None => {
             reply.bulk(b"groups");
@@ -178,6 +186,28 @@ fn describe(reply: &mut Reply<'_>, stream: &Stream, full: Option<usize>) {
             reply.bulk(b"groups");
             reply_full(reply, stream, count);
         }
+    }
+}
+
+/// Who added entries once, and how many names of theirs are known: six pairs.
+fn reply_producers(reply: &mut Reply<'_>, known: &Producers, now_ms: u64) {
+    let state = known.state();
+    let over = known.over(now_ms).count();
+    let names = known.iter().map(|producer| producer.numbers().len()).sum::<usize>() - over;
+    let is_known =
+        |number: &u64| known.added(*number).is_some_and(|added| !known.is_over(added.id, now_ms));
+    // The newest name of a producer is mostly the last to be forgotten.
+    let producers = known.iter().filter(|producer| producer.numbers().iter().rev().any(is_known));
+    for (name, number) in [
+        ("idmp-duration", state.duration_s),
+        ("idmp-maxsize", state.max_ids),
+        ("pids-tracked", producers.count() as u64),
+        ("iids-tracked", names as u64),
+        ("iids-added", state.added),
+        ("iids-duplicates", state.duplicates),
+    ] {
+        reply.bulk(name.as_bytes());
+        reply.integer(number as i64);
     }
 }
 
@@ -203,10 +233,10 @@ mod tests {
         let consumers = run(unit, &["XINFO", "CONSUMERS", "s", "g"]);
         assert_eq!(consumers, "*1 *8 $4 name $1 c $7 pending :1 $4 idle :0 $8 inactive :0");
         let stream = run(unit, &["XINFO", "STREAM", "s"]);
-        assert!(stream.starts_with("*20 $6 length :2 $15 radix-tree-keys :1"), "{stream}");
+        assert!(stream.starts_with("*32 $6 length :2 $15 radix-tree-keys :1"), "{stream}");
         assert!(stream.contains("$10 last-entry *2 $3 2-1"), "{stream}");
         let full = run(unit, &["XINFO", "STREAM", "s", "FULL", "COUNT", "1"]);
-        assert!(full.contains("$7 entries *1 *2 $3 1-1 *2 $1 f $1 v $6 groups *1 *14"), "{full}");
+        assert!(full.contains("$7 entries *1 *2 $3 1-1 *2 $1 f $1 v $6 groups *1 *16"), "{full}");
         assert!(full.ends_with("$7 pending *1 *3 $3 1-1 :1600000000000 :1"), "{full}");
         assert_eq!(run(unit, &["XINFO", "STREAM", "none"]), "-ERR no such key");
         let bad = run(unit, &["XINFO", "STREAM", "s", "FULL", "COUNT"]);

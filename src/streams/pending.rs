@@ -135,16 +135,19 @@ fn list(reply: &mut Reply<'_>, group: &Group, filter: &Filter<'_>, now_ms: u64) 
             Box::new(ids.map(|id| (id, &group.pending()[id])))
         }
     };
-    let idle_ms = |delivery: &Delivery| now_ms as i64 - delivery.at_ms as i64;
-    let listed = deliveries
-        .filter(|(_, delivery)| filter.idle_ms == 0 || idle_ms(delivery) >= filter.idle_ms);
+    let idle_ms = |delivery: &Delivery| now_ms as i64 - delivery.at_ms() as i64;
+    let is_listed = |delivery: &Delivery| {
+        let is_idle = filter.idle_ms == 0 || idle_ms(delivery) >= filter.idle_ms;
+        is_idle || delivery.consumer().is_none()
+    };
+    let listed = deliveries.filter(|(_, delivery)| is_listed(delivery));
     let listed: Vec<_> = listed.take(filter.count).collect();
     reply.array(listed.len());
     for (id, delivery) in listed {
         reply.array(4);
         reply_id(reply, *id);
-        reply.bulk(group.consumer_at(delivery.consumer).map_or(b"", |owner| owner.name()));
-        reply.integer(idle_ms(delivery).max(0));
+        reply.bulk(group.holder_name(delivery));
+        reply.integer(delivery.consumer().map_or(-1, |_| idle_ms(delivery).max(0)));
         reply.integer(delivery.count as i64);
     }
 }

@@ -10,7 +10,7 @@ use crate::format::record::Record;
 use crate::resp::write::{Output, Reply};
 use crate::value::stream::Stream;
 use crate::value::stream_chunk::Entry;
-use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Holder, Topic};
 use crate::value::stream_groups::Group;
 use crate::value::stream_id::StreamId;
 
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
 
     /// Whether an entry that is pending has been so for long enough to be claimed.
     fn may_claim(&self, delivery: &Delivery) -> bool {
-        let idle_ms = self.now_ms.saturating_sub(delivery.at_ms);
+        let idle_ms = self.now_ms.saturating_sub(delivery.at_ms());
         self.asked.claim_idle_ms.is_some_and(|least_ms| idle_ms >= least_ms)
     }
 
@@ -240,15 +240,16 @@ impl<'a> Reader<'a> {
     fn idle_in_ms(&self, stream: &Stream, group: &Group) -> Option<u64> {
         let least_ms = self.asked.claim_idle_ms?;
         let there = group.pending().iter().filter(|(id, _)| stream.get(**id).is_some());
-        let idle_at = there.map(|(_, delivery)| delivery.at_ms.saturating_add(least_ms)).min();
+        let idle_at = there.map(|(_, delivery)| delivery.at_ms().saturating_add(least_ms)).min();
         let ms = idle_at.map_or(least_ms, |at_ms| at_ms.saturating_sub(self.now_ms));
         Some(ms.max(1))
     }
 
-    /// What is claimed: what has been pending for longest comes first.
+    /// What is claimed: what nobody has comes first, then what has been pending for longest.
     fn claims(&self, stream: &Stream, group: &Group) -> Claims {
         let idle = group.pending().iter().filter(|(_, delivery)| self.may_claim(delivery));
-        let mut idle: Vec<(u64, StreamId)> = idle.map(|(id, from)| (from.at_ms, *id)).collect();
+        let mut idle: Vec<(Holder, StreamId)> =
+            idle.map(|(id, from)| (without_number(from.holder), *id)).collect();
         idle.sort_unstable();
         idle.truncate(self.asked.count);
         let (ids, gone) =
@@ -286,10 +287,10 @@ impl<'a> Reader<'a> {
         for id in claimed {
             let before = group.pending()[id];
             let entry = stream.get(*id).expect("what is claimed is there");
-            let idle_ms = self.now_ms.saturating_sub(before.at_ms);
+            let idle_ms = self.now_ms.saturating_sub(before.at_ms());
             self.reply(reply, &entry, idle_ms, before.count);
-            let count = before.count.saturating_add(1);
-            facts.push(&pending(group, *id, Delivery { consumer, at_ms: self.now_ms, count }));
+            let delivery = Delivery::to(consumer, self.now_ms, before.count_after());
+            facts.push(&pending(group, *id, delivery));
         }
         if count == 0 {
             return;
@@ -300,7 +301,7 @@ impl<'a> Reader<'a> {
             state.last_id = entry.id;
             self.reply(reply, &entry, 0, 0);
             if !self.asked.no_ack {
-                let delivery = Delivery { consumer, at_ms: self.now_ms, count: 1 };
+                let delivery = Delivery::to(consumer, self.now_ms, 1);
                 facts.push(&pending(group, entry.id, delivery));
             }
         }
@@ -331,8 +332,9 @@ impl<'a> Reader<'a> {
             };
             reply_entry(reply, &entry);
             let before = group.pending()[&id];
-            let count = before.count.saturating_add(1);
-            facts.push(&pending(group, id, Delivery { at_ms: self.now_ms, count, ..before }));
+            let Some(number) = before.consumer() else { continue };
+            let delivery = Delivery::to(number, self.now_ms, before.count_after());
+            facts.push(&pending(group, id, delivery));
         }
     }
 }
@@ -344,6 +346,14 @@ struct Claims {
     ids: Vec<StreamId>,
     /// Entries that are pending and gone.
     gone: Vec<StreamId>,
+}
+
+/// Who has an entry, where of those that were delivered at the same time all are alike.
+fn without_number(holder: Holder) -> Holder {
+    match holder {
+        Holder::Consumer { at_ms, .. } => Holder::Consumer { at_ms, number: 0 },
+        nobody => nobody,
+    }
 }
 
 /// How many entries a group has read once it has delivered the one of this ID.

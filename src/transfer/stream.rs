@@ -8,9 +8,12 @@ use crate::rdb::stream::{self as plain, Fields, StreamData};
 use crate::value::members::MemberHasher;
 use crate::value::stream::Stream;
 use crate::value::stream_chunk::{NewEntry, Numbers};
-use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState};
+use crate::value::stream_fact::{
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence,
+};
 use crate::value::stream_groups::Group;
 use crate::value::stream_id::StreamId;
+use crate::value::stream_producers::Producers;
 
 /// The stream that a payload holds.
 ///
@@ -41,6 +44,7 @@ pub fn from_payload(
     for (number, group) in (0..).zip(&data.groups) {
         put_group(&mut stream, number, group).ok_or_else(bad_data)?;
     }
+    put_idempotence(&mut stream, &data.idempotence).ok_or_else(bad_data)?;
     Ok(stream)
 }
 
@@ -62,8 +66,34 @@ fn put_group(stream: &mut Stream, number: u64, group: &plain::Group) -> Option<(
             let at = group.pending.binary_search_by_key(id, |pending| pending.id).ok()?;
             let known = group.pending[at];
             let (at_ms, count) = (known.delivery_ms, known.delivery_count);
-            let delivery = Delivery { consumer: own_number, at_ms, count };
+            let delivery = Delivery::to(own_number, at_ms, count);
             put(Fact::Pending { group: number, id: *id, delivery })?;
+        }
+    }
+    for (place, id) in (0..).zip(&group.released) {
+        let at = group.pending.binary_search_by_key(id, |pending| pending.id).ok()?;
+        let holder = Holder::Nobody { place };
+        let delivery = Delivery { holder, count: group.pending[at].delivery_count };
+        put(Fact::Pending { group: number, id: *id, delivery })?;
+    }
+    Some(())
+}
+
+/// Adds what is known of entries that are added once, unless that is as in any new stream.
+fn put_idempotence(stream: &mut Stream, known: &plain::Idempotence) -> Option<()> {
+    if *known == plain::Idempotence::default() {
+        return Some(());
+    }
+    let mut put = |fact: Fact<'_>| stream.put_fact(&fact).then_some(());
+    let plain::Idempotence { duration_s, max_ids, added, duplicates, .. } = *known;
+    put(Fact::Idempotence { state: Idempotence { duration_s, max_ids, added, duplicates } })?;
+    let mut number = 0;
+    for (own_number, producer) in (0..).zip(&known.producers) {
+        put(Fact::Producer { number: own_number, name: &producer.name })?;
+        for (name, id) in &producer.added {
+            let added = Added { producer: own_number, id: *id, name };
+            put(Fact::Added { number, added })?;
+            number += 1;
         }
     }
     Some(())
@@ -84,13 +114,26 @@ pub fn to_payload(stream: &Stream) -> StreamData {
         max_deleted_id: numbers.max_deleted_id,
         entries_added: numbers.entries_added,
         groups: stream.groups().iter().map(group_to_payload).collect(),
+        idempotence: idempotence_to_payload(stream.producers()),
     }
+}
+
+fn idempotence_to_payload(known: &Producers) -> plain::Idempotence {
+    let producers = known.iter().map(|producer| {
+        let added = producer.numbers().iter().filter_map(|number| known.added(*number));
+        plain::Producer {
+            name: Bytes::copy_from_slice(producer.name()),
+            added: added.map(|added| (Bytes::copy_from_slice(added.name), added.id)).collect(),
+        }
+    });
+    let Idempotence { duration_s, max_ids, added, duplicates } = known.state();
+    plain::Idempotence { duration_s, max_ids, producers: producers.collect(), added, duplicates }
 }
 
 fn group_to_payload(group: &Group) -> plain::Group {
     let pending = group.pending().iter().map(|(id, delivery)| plain::Pending {
         id: *id,
-        delivery_ms: delivery.at_ms,
+        delivery_ms: delivery.at_ms(),
         delivery_count: delivery.count,
     });
     let consumers = group.consumers().map(|consumer| plain::Consumer {
@@ -105,5 +148,6 @@ fn group_to_payload(group: &Group) -> plain::Group {
         entries_read: group.state().entries_read,
         pending: pending.collect(),
         consumers: consumers.collect(),
+        released: group.released().values().copied().collect(),
     }
 }

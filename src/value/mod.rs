@@ -20,6 +20,7 @@ pub mod stream_chunk;
 pub mod stream_fact;
 pub mod stream_groups;
 pub mod stream_id;
+pub mod stream_producers;
 #[cfg(test)]
 mod stream_tests;
 pub mod string;

@@ -17,6 +17,7 @@ use crate::value::stream_chunk::{Entry, EntryChunk, NewEntry, Numbers};
 use crate::value::stream_fact::{Fact, Topic};
 use crate::value::stream_groups::Groups;
 use crate::value::stream_id::StreamId;
+use crate::value::stream_producers::Producers;
 
 /// Lowest identity of a chunk of facts.
 const FACTS: ChunkId = 1 << u64::BITS;
@@ -47,9 +48,10 @@ pub struct Stream {
     encoding: u8,
     hasher: MemberHasher,
     entries: Chunks<EntryKey, EntryChunk>,
-    /// None before there ever was a group.
+    /// None before there ever was a group, or an entry that is added once.
     facts: Option<Box<Members>>,
     groups: Arc<Groups>,
+    producers: Arc<Producers>,
     /// Encoded bytes of the longest item that it has had.
     longest_item_bytes: usize,
 }
@@ -60,8 +62,7 @@ impl Stream {
         let mut entries = Chunks::default();
         let base = StreamId::ZERO;
         entries.insert(EntryKey { base, number: 0 }, EntryChunk::empty(base, Numbers::default()));
-        let groups = Arc::new(Groups::default());
-        Stream { encoding, hasher, entries, facts: None, groups, longest_item_bytes: 0 }
+        Stream::without_facts(encoding, hasher, entries, 0)
     }
 
     /// A clean stream as parts hold it: encoded chunks in the order of their ids. None where they
@@ -88,7 +89,9 @@ impl Stream {
             let facts: Vec<_> = facts.collect();
             let kind = ValueKind::Stream;
             let facts = Members::from_parts(kind, encoding, hasher, generation, &facts)?;
-            stream.groups = Arc::new(groups_of(&facts)?);
+            let (groups, producers) = known_of(&facts)?;
+            stream.groups = Arc::new(groups);
+            stream.producers = Arc::new(producers);
             stream.longest_item_bytes =
                 stream.longest_item_bytes.max(facts.longest_item_bytes() as usize);
             stream.facts = Some(Box::new(facts));
@@ -121,8 +124,17 @@ impl Stream {
             .into_iter()
             .map(|(number, chunk)| (EntryKey { base: chunk.base(), number }, chunk));
         let entries = Chunks::from_parts(generation, keyed.collect())?;
-        let groups = Arc::new(Groups::default());
-        Some(Stream { encoding, hasher, entries, facts: None, groups, longest_item_bytes: longest })
+        Some(Stream::without_facts(encoding, hasher, entries, longest))
+    }
+
+    fn without_facts(
+        encoding: u8,
+        hasher: MemberHasher,
+        entries: Chunks<EntryKey, EntryChunk>,
+        longest_item_bytes: usize,
+    ) -> Stream {
+        let (groups, producers) = (Arc::default(), Arc::default());
+        Stream { encoding, hasher, entries, facts: None, groups, producers, longest_item_bytes }
     }
 
     /// A stream from what [`Stream::encoded`] gave, all dirty. None where it is malformed.
@@ -201,6 +213,11 @@ impl Stream {
     /// The groups.
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// Who added entries once.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
     }
 
     /// The entry of an ID. O(log chunks + entries of a chunk).
@@ -326,7 +343,13 @@ impl Stream {
     /// Takes a fact in, in place of the one of its topic; false, and nothing changes, where it does
     /// not go with the others.
     pub fn put_fact(&mut self, fact: &Fact<'_>) -> bool {
-        if !Arc::make_mut(&mut self.groups).put(fact) {
+        let fits = match fact {
+            Fact::Group { .. } | Fact::Consumer { .. } | Fact::Pending { .. } => {
+                Arc::make_mut(&mut self.groups).put(fact)
+            }
+            _ => Arc::make_mut(&mut self.producers).put(fact),
+        };
+        if !fits {
             return false;
         }
         let mut bytes = Vec::new();
@@ -342,15 +365,21 @@ impl Stream {
     /// Takes a fact out, with those that depend on it.
     pub fn remove_fact(&mut self, topic: &Topic<'_>) {
         let Some(facts) = &mut self.facts else { return };
-        let groups = Arc::make_mut(&mut self.groups);
-        groups.remove(topic, |gone| {
+        let gone = |gone: Topic<'_>| {
             facts.remove(&gone.encode());
-        });
+        };
+        match topic {
+            Topic::Group { .. } | Topic::Consumer { .. } | Topic::Pending { .. } => {
+                Arc::make_mut(&mut self.groups).remove(topic, gone);
+            }
+            _ => Arc::make_mut(&mut self.producers).remove(topic, gone),
+        }
     }
 
-    /// All facts: group by group, each followed by its consumers and its pending entries.
-    pub fn facts_by_group(&self) -> impl Iterator<Item = Fact<'_>> {
-        self.groups.iter().flat_map(|group| {
+    /// All facts: group by group, each followed by its consumers and its pending entries, then
+    /// those of producers.
+    pub fn known_facts(&self) -> impl Iterator<Item = Fact<'_>> {
+        let groups = self.groups.iter().flat_map(|group| {
             let (name, state) = (group.name(), *group.state());
             let number = state.number;
             let consumers = group.consumers().map(move |consumer| {
@@ -363,7 +392,8 @@ impl Stream {
                 delivery: *delivery,
             });
             std::iter::once(Fact::Group { name, state }).chain(consumers).chain(pending)
-        })
+        });
+        groups.chain(self.producers.facts())
     }
 
     /// All facts as items, in no order.
@@ -375,7 +405,7 @@ impl Stream {
     pub fn memory_bytes(&self) -> u64 {
         let facts = self.facts.as_ref().map_or(0, |facts| facts.memory_bytes());
         let own = size_of::<Stream>() as u64 + self.entries.memory_bytes();
-        own + facts + self.groups.memory_bytes()
+        own + facts + self.groups.memory_bytes() + self.producers.memory_bytes()
     }
 }
 
@@ -437,15 +467,15 @@ impl ChunkSet for Stream {
     }
 }
 
-/// The groups that facts tell of. None where a fact does not go with the others.
-fn groups_of(facts: &Members) -> Option<Groups> {
+/// The groups and producers that facts tell of. None where a fact does not go with the others.
+fn known_of(facts: &Members) -> Option<(Groups, Producers)> {
     let decoded: Option<Vec<Fact<'_>>> = facts.iter().map(|item| Fact::decode(&item)).collect();
     let mut decoded = decoded?;
-    decoded.sort_by_key(|fact| match fact {
-        Fact::Group { .. } => 0,
-        Fact::Consumer { .. } => 1,
-        Fact::Pending { .. } => 2,
+    decoded.sort_by_key(Fact::rank);
+    let (mut groups, mut producers) = (Groups::default(), Producers::default());
+    let fit = decoded.iter().all(|fact| match fact {
+        Fact::Group { .. } | Fact::Consumer { .. } | Fact::Pending { .. } => groups.put(fact),
+        _ => producers.put(fact),
     });
-    let mut groups = Groups::default();
-    decoded.iter().all(|fact| groups.put(fact)).then_some(groups)
+    fit.then_some((groups, producers))
 }

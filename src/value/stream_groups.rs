@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Holder, Topic};
 use crate::value::stream_id::StreamId;
 
 /// The highest number that a group or a consumer may have, so that there is always a next one.
@@ -44,6 +44,8 @@ pub struct Group {
     name: Box<[u8]>,
     state: GroupState,
     pending: BTreeMap<StreamId, Delivery>,
+    /// What is pending and nobody has, by place.
+    released: BTreeMap<u64, StreamId>,
     consumers: BTreeMap<u64, Consumer>,
     by_name: BTreeMap<Box<[u8]>, u64>,
 }
@@ -59,9 +61,14 @@ impl Group {
         &self.state
     }
 
-    /// What its consumers have not acknowledged.
+    /// What was delivered and not acknowledged.
     pub fn pending(&self) -> &BTreeMap<StreamId, Delivery> {
         &self.pending
+    }
+
+    /// What of that nobody has, by place.
+    pub fn released(&self) -> &BTreeMap<u64, StreamId> {
+        &self.released
     }
 
     /// The consumer of this name.
@@ -69,14 +76,20 @@ impl Group {
         self.consumers.get(self.by_name.get(name)?)
     }
 
-    /// The consumer of this number.
-    pub fn consumer_at(&self, number: u64) -> Option<&Consumer> {
-        self.consumers.get(&number)
+    /// The name of the consumer that has an entry, empty where nobody has it.
+    pub fn holder_name(&self, delivery: &Delivery) -> &[u8] {
+        let holder = delivery.consumer().and_then(|number| self.consumers.get(&number));
+        holder.map_or(b"", Consumer::name)
     }
 
     /// Its consumers, in the order of their names.
     pub fn consumers(&self) -> impl ExactSizeIterator<Item = &Consumer> {
         self.by_name.values().map(|number| &self.consumers[number])
+    }
+
+    /// A place behind those of all that nobody has.
+    pub fn free_place(&self) -> u64 {
+        self.released.last_key_value().map_or(0, |(last, _)| last + 1)
     }
 
     /// A number that no consumer has.
@@ -131,6 +144,7 @@ impl Groups {
                 self.bytes += added.unwrap_or(0);
                 added.is_some()
             }
+            _ => false,
         }
     }
 
@@ -152,6 +166,7 @@ impl Groups {
             name: name.into(),
             state,
             pending: BTreeMap::new(),
+            released: BTreeMap::new(),
             consumers: BTreeMap::new(),
             by_name: BTreeMap::new(),
         };
@@ -193,12 +208,11 @@ impl Groups {
             Topic::Pending { group, id } => {
                 let Some(group) = self.groups.get_mut(&group) else { return };
                 let Some(delivery) = group.pending.remove(&id) else { return };
-                if let Some(consumer) = group.consumers.get_mut(&delivery.consumer) {
-                    consumer.pending.remove(&id);
-                }
+                group.leave(id, delivery);
                 self.bytes -= PENDING_BYTES;
                 gone(*topic);
             }
+            _ => {}
         }
     }
 }
@@ -224,16 +238,41 @@ impl Group {
 
     /// Bytes that are more; none where it was refused.
     fn put_pending(&mut self, id: StreamId, delivery: Delivery) -> Option<u64> {
-        self.consumers.get_mut(&delivery.consumer)?.pending.insert(id);
-        let Some(before) = self.pending.insert(id, delivery) else {
-            return Some(PENDING_BYTES);
-        };
-        if before.consumer != delivery.consumer
-            && let Some(consumer) = self.consumers.get_mut(&before.consumer)
-        {
-            consumer.pending.remove(&id);
+        match delivery.holder {
+            Holder::Consumer { number, .. } if !self.consumers.contains_key(&number) => {
+                return None;
+            }
+            Holder::Nobody { place } if self.released.get(&place).is_some_and(|at| *at != id) => {
+                return None;
+            }
+            // The last place stays free, so that there is always a next one.
+            Holder::Nobody { place: u64::MAX } => return None,
+            _ => {}
         }
-        Some(0)
+        let before = self.pending.insert(id, delivery);
+        if let Some(before) = before {
+            self.leave(id, before);
+        }
+        match delivery.holder {
+            Holder::Nobody { place } => drop(self.released.insert(place, id)),
+            Holder::Consumer { number, .. } => {
+                let consumer = self.consumers.get_mut(&number).expect("it was there");
+                consumer.pending.insert(id);
+            }
+        }
+        Some(if before.is_some() { 0 } else { PENDING_BYTES })
+    }
+
+    /// Takes an entry from who had it.
+    fn leave(&mut self, id: StreamId, delivery: Delivery) {
+        match delivery.holder {
+            Holder::Nobody { place } => drop(self.released.remove(&place)),
+            Holder::Consumer { number, .. } => {
+                if let Some(consumer) = self.consumers.get_mut(&number) {
+                    consumer.pending.remove(&id);
+                }
+            }
+        }
     }
 }
 

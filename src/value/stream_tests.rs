@@ -11,7 +11,9 @@ use crate::value::chunks::ChunkSet;
 use crate::value::members::MemberHasher;
 use crate::value::stream::Stream;
 use crate::value::stream_chunk::{NewEntry, Numbers};
-use crate::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use crate::value::stream_fact::{
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence, Topic,
+};
 use crate::value::stream_id::StreamId;
 
 type Texts = Vec<Vec<u8>>;
@@ -25,6 +27,11 @@ fn hasher() -> MemberHasher {
 
 fn id(ms: u64, seq: u64) -> StreamId {
     StreamId { ms, seq }
+}
+
+/// A consumer, as all have their entries here.
+fn holder(number: u64) -> Holder {
+    Holder::Consumer { at_ms: 9, number }
 }
 
 fn entry_bytes(id: StreamId, texts: &[Vec<u8>]) -> Vec<u8> {
@@ -42,9 +49,16 @@ enum Step {
     Group(u64, GroupState),
     Consumer(u64, u64, u64),
     Pending(u64, u64, u64),
+    Released(u64, u64, u64),
     RemoveGroup(u64),
     RemoveConsumer(u64, u64),
     RemovePending(u64, u64),
+    Idempotence(u64),
+    Producer(u64, u64),
+    Added(u64, u64, u64),
+    RemoveIdempotence,
+    RemoveProducer(u64),
+    RemoveAdded(u64),
     Clone,
     Whole,
     Capture,
@@ -76,9 +90,16 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3u64, group_state).prop_map(|(name, state)| Step::Group(name, state)),
         3 => (0..4u64, 0..3u64, 0..4u64).prop_map(|(g, name, n)| Step::Consumer(g, name, n)),
         6 => (0..4u64, 0..40u64, 0..4u64).prop_map(|(g, ms, n)| Step::Pending(g, ms, n)),
+        3 => (0..4u64, 0..40u64, 0..9u64).prop_map(|(g, ms, at)| Step::Released(g, ms, at)),
         1 => (0..3u64).prop_map(Step::RemoveGroup),
         1 => (0..4u64, 0..3u64).prop_map(|(g, name)| Step::RemoveConsumer(g, name)),
         3 => (0..4u64, 0..40u64).prop_map(|(g, ms)| Step::RemovePending(g, ms)),
+        2 => (1..9u64).prop_map(Step::Idempotence),
+        3 => (0..4u64, 0..3u64).prop_map(|(number, name)| Step::Producer(number, name)),
+        6 => (0..9u64, 0..4u64, 0..3u64).prop_map(|(n, by, name)| Step::Added(n, by, name)),
+        1 => Just(Step::RemoveIdempotence),
+        1 => (0..4u64).prop_map(Step::RemoveProducer),
+        2 => (0..9u64).prop_map(Step::RemoveAdded),
         1 => Just(Step::Clone),
         1 => Just(Step::Whole),
         2 => Just(Step::Capture),
@@ -92,8 +113,13 @@ struct Known {
     groups: Vec<(u64, GroupState)>,
     /// Group number, name, own number.
     consumers: Vec<(u64, u64, u64)>,
-    /// Group number, entry, consumer number.
-    pending: Vec<(u64, StreamId, u64)>,
+    /// Group number, entry, who has it.
+    pending: Vec<(u64, StreamId, Holder)>,
+    idempotence: Option<Idempotence>,
+    /// Number, name.
+    producers: Vec<(u64, u64)>,
+    /// Number, producer number, name.
+    added: Vec<(u64, u64, u64)>,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -209,12 +235,25 @@ impl Rig {
             }
             Step::Pending(group, ms, consumer) => {
                 let there = known.consumers.iter().any(|c| c.0 == group && c.2 == consumer);
-                let delivery = Delivery { consumer, at_ms: 9, count: 2 };
+                let delivery = Delivery::to(consumer, 9, 2);
                 let fact = Fact::Pending { group, id: id(ms, 0), delivery };
                 assert_eq!(self.stream.put_fact(&fact), there);
                 if there {
                     known.pending.retain(|p| (p.0, p.1) != (group, id(ms, 0)));
-                    known.pending.push((group, id(ms, 0), consumer));
+                    known.pending.push((group, id(ms, 0), holder(consumer)));
+                }
+            }
+            Step::Released(group, ms, place) => {
+                let there = known.groups.iter().any(|(_, state)| state.number == group);
+                let (id, nobody) = (id(ms, 0), Holder::Nobody { place });
+                let clash =
+                    known.pending.iter().any(|p| (p.0, p.2) == (group, nobody) && p.1 != id);
+                let delivery = Delivery { holder: nobody, count: 2 };
+                let fact = Fact::Pending { group, id, delivery };
+                assert_eq!(self.stream.put_fact(&fact), there && !clash);
+                if there && !clash {
+                    known.pending.retain(|p| (p.0, p.1) != (group, id));
+                    known.pending.push((group, id, nobody));
                 }
             }
             Step::RemoveGroup(name) => {
@@ -230,12 +269,61 @@ impl Rig {
                 let at = known.consumers.iter().position(|c| (c.0, c.1) == (group, name));
                 if let Some(at) = at {
                     let number = known.consumers.remove(at).2;
-                    known.pending.retain(|p| (p.0, p.2) != (group, number));
+                    known.pending.retain(|p| (p.0, p.2) != (group, holder(number)));
                 }
             }
             Step::RemovePending(group, ms) => {
                 self.stream.remove_fact(&Topic::Pending { group, id: id(ms, 0) });
                 known.pending.retain(|p| (p.0, p.1) != (group, id(ms, 0)));
+            }
+            _ => self.apply_produced(step),
+        }
+    }
+
+    fn apply_produced(&mut self, step: &Step) {
+        let known = &mut self.model.known;
+        match *step {
+            Step::Idempotence(duration_s) => {
+                let state = Idempotence { duration_s, ..Idempotence::default() };
+                assert!(self.stream.put_fact(&Fact::Idempotence { state }));
+                known.idempotence = Some(state);
+            }
+            Step::Producer(number, name) => {
+                let same = |p: &&(u64, u64)| p.0 == number || p.1 == name;
+                let clash = known.producers.iter().find(same).is_some_and(|p| *p != (number, name));
+                let fits = known.idempotence.is_some() && !clash;
+                let fact = Fact::Producer { number, name: NAMES[name as usize] };
+                assert_eq!(self.stream.put_fact(&fact), fits);
+                if fits && !known.producers.contains(&(number, name)) {
+                    known.producers.push((number, name));
+                }
+            }
+            Step::Added(number, producer, name) => {
+                let there = known.producers.iter().any(|p| p.0 == producer);
+                let clash =
+                    known.added.iter().any(|a| (a.1, a.2) == (producer, name) && a.0 != number);
+                let added = Added { producer, id: id(name, producer), name: NAMES[name as usize] };
+                let fact = Fact::Added { number, added };
+                assert_eq!(self.stream.put_fact(&fact), there && !clash);
+                if there && !clash {
+                    known.added.retain(|a| a.0 != number);
+                    known.added.push((number, producer, name));
+                }
+            }
+            Step::RemoveIdempotence => {
+                self.stream.remove_fact(&Topic::Idempotence);
+                known.idempotence = None;
+                known.producers.clear();
+                known.added.clear();
+            }
+            Step::RemoveProducer(number) => {
+                self.stream.remove_fact(&Topic::Producer { number });
+                known.producers.retain(|p| p.0 != number);
+                known.added.retain(|a| a.1 != number);
+            }
+            Step::RemoveAdded(number) => {
+                self.stream.remove_fact(&Topic::Added { number });
+                known.added.retain(|a| a.0 != number);
             }
             _ => unreachable!("the others are applied before"),
         }
@@ -305,20 +393,57 @@ fn assert_facts(stream: &Stream, known: &Known) {
         for (_, name, number) in mine {
             let consumer = group.consumer(NAMES[*name as usize]).unwrap();
             assert_eq!(consumer.state().number, *number);
-            let own = known.pending.iter().filter(|p| (p.0, p.2) == (state.number, *number));
+            let mine = (state.number, holder(*number));
+            let own = known.pending.iter().filter(|p| (p.0, p.2) == mine);
             let mut own: Vec<StreamId> = own.map(|p| p.1).collect();
             own.sort_unstable();
             assert!(consumer.pending().iter().eq(own.iter()));
         }
         let pending = known.pending.iter().filter(|p| p.0 == state.number);
         assert_eq!(group.pending().len(), pending.clone().count());
-        for (_, id, consumer) in pending {
-            assert_eq!(group.pending()[id], Delivery { consumer: *consumer, at_ms: 9, count: 2 });
+        let mut released = BTreeMap::new();
+        for (_, id, holder) in pending {
+            assert_eq!(group.pending()[id], Delivery { holder: *holder, count: 2 });
+            if let Holder::Nobody { place } = holder {
+                released.insert(*place, *id);
+            }
         }
+        assert_eq!(*group.released(), released);
+        assert_eq!(group.free_place(), released.last_key_value().map_or(0, |(place, _)| place + 1));
     }
-    let facts = known.groups.len() + known.consumers.len() + known.pending.len();
+    assert_produced(stream, known);
+    let produced = known.producers.len() + known.added.len();
+    let facts = known.groups.len() + known.consumers.len() + known.pending.len() + produced;
+    let facts = facts + usize::from(known.idempotence.is_some());
     assert_eq!(stream.item_count() - stream.len(), facts as u64);
-    assert_eq!(stream.facts_by_group().count(), facts);
+    assert_eq!(stream.known_facts().count(), facts);
+}
+
+fn assert_produced(stream: &Stream, known: &Known) {
+    let producers = stream.producers();
+    assert_eq!(producers.state(), known.idempotence.unwrap_or_default());
+    assert_eq!(producers.iter().len(), known.producers.len());
+    assert_eq!(producers.is_empty(), known.added.is_empty());
+    for (number, name) in &known.producers {
+        assert_eq!(producers.number_of(NAMES[*name as usize]), Some(*number));
+        let mut own: Vec<u64> =
+            known.added.iter().filter(|a| a.1 == *number).map(|a| a.0).collect();
+        own.sort_unstable();
+        assert!(producers.get(*number).unwrap().numbers().iter().eq(own.iter()));
+    }
+    let mut by_id = Vec::new();
+    for (number, producer, name) in &known.added {
+        let (name, id) = (NAMES[*name as usize], id(*name, *producer));
+        assert_eq!(producers.get(*producer).unwrap().find(name), Some(*number));
+        let added = Added { producer: *producer, id, name };
+        assert_eq!(producers.added(*number), Some(added));
+        by_id.push((id, *number));
+    }
+    by_id.sort_unstable();
+    assert!(producers.over(u64::MAX).eq(by_id.iter().map(|(_, number)| *number)));
+    let next = by_id.iter().map(|(_, number)| number + 1).max();
+    assert_eq!(producers.free_number(), next.unwrap_or(0));
+    assert_eq!(producers.memory_bytes() > 0, !known.producers.is_empty());
 }
 
 fn read(disk: &BTreeMap<ChunkId, Bytes>) -> Option<Stream> {

@@ -263,7 +263,7 @@ pub fn items(collection: &Collection) -> Box<dyn Iterator<Item = AnyItem<'_>> + 
         Collection::Hash(members) => Box::new(members.iter().map(AnyItem::Field)),
         Collection::Stream(stream) => {
             let entries = stream.range(StreamId::ZERO, StreamId::MAX).map(AnyItem::Entry);
-            Box::new(entries.chain(stream.facts_by_group().map(AnyItem::Fact)))
+            Box::new(entries.chain(stream.known_facts().map(AnyItem::Fact)))
         }
         Collection::Zset(zset) => {
             let scored = zset.iter_from_rank(0, false);

@@ -8,7 +8,9 @@ use firn::value::item::Item;
 use firn::value::members::MemberHasher;
 use firn::value::stream::Stream;
 use firn::value::stream_chunk::{Entry, NewEntry, Numbers, Texts};
-use firn::value::stream_fact::{ConsumerState, Delivery, Fact, GroupState, Topic};
+use firn::value::stream_fact::{
+    Added, ConsumerState, Delivery, Fact, GroupState, Holder, Idempotence, Topic,
+};
 use firn::value::stream_id::StreamId;
 
 use super::content::{Below, items_of};
@@ -20,7 +22,7 @@ const NAMES: [&[u8]; 3] = [b"0", b"1", b"2"];
 pub struct StreamContent {
     entries: BTreeMap<StreamId, Vec<Vec<u8>>>,
     numbers: Numbers,
-    /// Members and payloads of facts; groups come first, then consumers.
+    /// Members and payloads of facts; each follows those it depends on.
     facts: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -56,7 +58,7 @@ impl StreamContent {
             // In the worst case each entry has a chunk of its own, which names its fields again.
             200 + 2 * texts.sum::<usize>()
         });
-        entries.sum::<usize>() + 60 * self.facts.len()
+        entries.sum::<usize>() + 90 * self.facts.len()
     }
 
     /// Changes it.
@@ -105,8 +107,11 @@ impl StreamContent {
                     Fact::Consumer { group, .. } | Fact::Pending { group, .. },
                 ) => name == NAMES[group as usize],
                 (Topic::Consumer { group, name }, Fact::Pending { group: own, delivery, .. }) => {
-                    own == group && name == NAMES[delivery.consumer as usize]
+                    let number = delivery.consumer();
+                    own == group && number.is_some_and(|number| name == NAMES[number as usize])
                 }
+                (Topic::Idempotence, Fact::Producer { .. } | Fact::Added { .. }) => true,
+                (Topic::Producer { number }, Fact::Added { added, .. }) => added.producer == number,
                 _ => other == member,
             }
         });
@@ -174,7 +179,27 @@ impl StreamContent {
         Edit::Append { begins_chunk, entry: &entry_of(id, &texts) }.to_bytes()
     }
 
+    /// Names of entries of two producers, which have their number in them.
+    fn random_names(&self, below: Below<'_>) -> Vec<u8> {
+        let mut items = Vec::new();
+        let state = Idempotence { added: below(90), ..Idempotence::default() };
+        Fact::Idempotence { state }.encode(&mut items);
+        let producer = below(2);
+        Fact::Producer { number: producer, name: NAMES[producer as usize] }.encode(&mut items);
+        for _ in 0..below(20) {
+            let number = below(60);
+            let name = format!("{number} {}", "x".repeat(below(2) as usize * 40));
+            let id = StreamId { ms: below(200), seq: below(3) };
+            let added = Added { producer, id, name: name.as_bytes() };
+            Fact::Added { number, added }.encode(&mut items);
+        }
+        Edit::Put { items: &items }.to_bytes()
+    }
+
     fn random_facts(&self, below: Below<'_>) -> Vec<u8> {
+        if below(4) == 0 {
+            return self.random_names(below);
+        }
         let (group, number) = (below(3), below(3));
         let mut items = Vec::new();
         let entries_read = Some(below(90)).filter(|count| *count < 60);
@@ -185,8 +210,13 @@ impl StreamContent {
         let state = ConsumerState { number, seen_ms: below(90), active_ms };
         Fact::Consumer { group, name: NAMES[number as usize], state }.encode(&mut items);
         for _ in 0..below(30) {
-            let delivery = Delivery { consumer: number, at_ms: below(90), count: below(5) };
             let id = StreamId { ms: below(200), seq: below(3) };
+            let holder = match below(4) {
+                // No two entries may have one place.
+                0 => Holder::Nobody { place: 3 * id.ms + id.seq },
+                _ => Holder::Consumer { at_ms: below(90), number },
+            };
+            let delivery = Delivery { holder, count: below(5) };
             Fact::Pending { group, id, delivery }.encode(&mut items);
         }
         Edit::Put { items: &items }.to_bytes()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use redis::streams::{StreamReadOptions, StreamReadReply};
 use redis::{Client, Commands, Connection, Direction, RedisResult};
 
 fn main() -> RedisResult<()> {
@@ -39,6 +40,9 @@ fn main() -> RedisResult<()> {
     let () = connection.rpush("jobs", &["wash", "dry", "wash", "stop"])?;
     println!("done: {:?}", worker.join().expect("the worker ends")?);
 
+    let packed = pack_orders(&mut connection)?;
+    println!("packed: {packed:?}");
+
     // This connection waits for the disk at most once a second, whatever the server's default is.
     let mut relaxed = client.get_connection()?;
     let () = redis::cmd("CLIENT").arg(&["DURABILITY", "everysec"]).query(&mut relaxed)?;
@@ -47,7 +51,7 @@ fn main() -> RedisResult<()> {
     let mut names: Vec<String> = (0..1000).map(|number| format!("number:{number}")).collect();
     let others = ["greeting", "balance", "history", "view-count", "squares", "remainders"];
     names.extend(others.map(String::from));
-    names.extend(["by-digits", "running", "done"].map(String::from));
+    names.extend(["by-digits", "running", "done", "orders"].map(String::from));
     connection.del(names)
 }
 
@@ -72,6 +76,22 @@ fn add_interest(connection: &mut Connection) -> RedisResult<u64> {
         let done: Option<()> = pipe.query(connection)?;
         Ok(done.map(|()| balance))
     })
+}
+
+/// A stream's group hands each entry to one consumer, and keeps it until it is acknowledged.
+fn pack_orders(connection: &mut Connection) -> RedisResult<Vec<String>> {
+    let () = connection.xgroup_create_mkstream("orders", "packers", "$")?;
+    for item in ["tea", "cup"] {
+        let () = connection.xadd("orders", "*", &[("item", item)])?;
+    }
+    let options = StreamReadOptions::default().group("packers", "ann").count(9).block(5000);
+    let read: Option<StreamReadReply> = connection.xread_options(&["orders"], &[">"], &options)?;
+    let mut packed = Vec::new();
+    for order in read.iter().flat_map(|read| &read.keys).flat_map(|stream| &stream.ids) {
+        packed.extend(order.get::<String>("item"));
+        let () = connection.xack("orders", "packers", &[&order.id])?;
+    }
+    Ok(packed)
 }
 
 fn work(client: &Client) -> RedisResult<BTreeMap<String, u64>> {
