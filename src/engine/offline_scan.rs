@@ -192,7 +192,8 @@ fn newest_of_first(
 ) -> Option<(Position, Lsn, RowKind)> {
     let first = cursors.iter().filter_map(PartCursor::key).min()?;
     let same = cursors.iter().filter(|cursor| cursor.key() == Some(first));
-    let rows = same.filter_map(PartCursor::row);
+    // Of rows with one LSN the last is taken, and that is the one of the newest run.
+    let rows = same.rev().filter_map(PartCursor::row);
     let newest = rows.max_by_key(|row| row.lsn)?;
     key.clear();
     key.extend_from_slice(first.key);
@@ -213,7 +214,7 @@ fn step_over(cursors: &mut Vec<PartCursor<'_>>, done: &RowKey<'_>, gaps: &mut Ga
             match pass_over(part, place, error, gaps) {
                 Some(resumed) => cursors[index] = resumed,
                 None => {
-                    cursors.swap_remove(index);
+                    cursors.remove(index);
                     continue;
                 }
             }

@@ -3,13 +3,14 @@
 //!
 //! Where an older MANIFEST still stands for an undamaged state, that becomes the current one.
 //! Otherwise the log is cut before the first LSN that is lost: what can be replayed before it goes
-//! into a new part, over the parts that can be read, and a new log begins behind every LSN that was
-//! ever given out. Whatever is not needed any more is moved to `damaged-<unix seconds>/`.
+//! into a new part, over the parts that are sound and what is left of those that are not, and a new
+//! log begins behind every LSN that was ever given out. Whatever is not needed any more is moved to
+//! `damaged-<unix seconds>/`, and all that is lost is listed there.
 //!
 //! A crash in the middle leaves either the damaged database or the repaired one with remainders of
 //! the log in the way; repairing again finishes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,19 +27,24 @@ use crate::log::reader::list_segments;
 use crate::log::walk::{SegmentWalker, Step};
 use crate::log::{Log, LogEnd};
 use crate::options::Options;
-use crate::snapshot::manifest::{Loaded, ManifestStore, load};
-use crate::snapshot::{Manifest, PartMeta, part_path};
+use crate::snapshot::manifest::{Loaded, ManifestStore, load, read_generation};
+use crate::snapshot::part_reader::PartReader;
+use crate::snapshot::rescue::is_lost_medium;
+use crate::snapshot::verify::verify;
+use crate::snapshot::{Manifest, PartMeta};
 use crate::types::Lsn;
 
 use super::offline::Offline;
 use super::offline_scan::Gaps;
 use super::recovery::{Entropy, log_config, refuse_orphans};
-use super::salvage::{NewPart, write_part};
+use super::salvage::{NewPart, rescue_parts, write_part};
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-/// Problems with single keys that a report names; the others are counted.
-const KEYS_NAMED_MAX: usize = 20;
+/// Losses that a report shows; all of them stand in a file beside what was set aside.
+const LOSSES_SHOWN: usize = 20;
+/// The name of that file.
+const LOSSES_FILE: &str = "lost.txt";
 
 /// What a repair did and what was lost.
 #[derive(Debug, Default)]
@@ -47,10 +53,10 @@ pub struct RepairReport {
     pub folder: Option<PathBuf>,
     /// Files that were moved or copied there, by their old names.
     pub set_aside: Vec<PathBuf>,
+    /// Damaged parts, each made again from what could be read of it.
+    pub remade: Vec<PathBuf>,
     /// What is lost, as errors that name file, offset and LSN range.
     pub losses: Vec<Error>,
-    /// Problems with single keys beyond those in `losses`.
-    pub more_keys: u64,
     /// The last LSN whose effect is kept, when the log was cut.
     pub cut_behind: Option<Lsn>,
     /// Generation of the MANIFEST that an older one was taken for, with nothing lost.
@@ -60,18 +66,21 @@ pub struct RepairReport {
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(folder) = &self.folder else {
-            writeln!(f, "nothing to repair: the database opens as it is")?;
-            return writeln!(f, "firn-inspect DIR verify tells whether every value can be read");
+            return writeln!(f, "nothing to repair: every file is sound");
         };
         if let Some(generation) = self.fell_back_to {
             let name = encode_manifest(generation);
             writeln!(f, "{name} is whole and was taken; nothing is lost")?;
         }
-        for loss in &self.losses {
+        for path in &self.remade {
+            writeln!(f, "made again, from what could be read: {}", path.display())?;
+        }
+        for loss in self.losses.iter().take(LOSSES_SHOWN) {
             writeln!(f, "lost: {}", describe(loss))?;
         }
-        if self.more_keys > 0 {
-            writeln!(f, "lost: {} more keys", self.more_keys)?;
+        if let Some(more) = self.losses.len().checked_sub(LOSSES_SHOWN).filter(|more| *more > 0) {
+            let file = folder.join(LOSSES_FILE);
+            writeln!(f, "lost: {more} more, all of them are in {}", file.display())?;
         }
         if let Some(lsn) = self.cut_behind {
             writeln!(f, "kept: everything up to LSN {lsn} that could be read")?;
@@ -119,17 +128,71 @@ pub fn repair_on(storage: &Arc<dyn Storage>, wall_ms: u64) -> Result<RepairRepor
         return Ok(RepairReport::default());
     };
     let newest_durable = current.durable_lsn;
-    let mut first = None;
+    let mut states = Vec::new();
+    let mut judged = BTreeMap::new();
     for manifest in loaded.current.iter().chain(&loaded.previous) {
-        let offline = Offline::read(storage, manifest.clone(), newest_durable, &mut |_| {})?;
-        refuse_unjudged(&offline)?;
-        if offline.is_whole() {
-            return Repair::new(storage, wall_ms).fall_back(&loaded, manifest);
-        }
-        first.get_or_insert(offline);
+        let mut offline = Offline::read(storage, manifest.clone(), newest_durable, &mut |_| {})?;
+        let damaged = damaged_parts(&mut offline, &mut judged)?;
+        let is_whole = offline.log.damage.is_none() && damaged.is_empty();
+        states.push((offline, damaged, is_whole));
     }
-    let offline = first.expect("there is a current MANIFEST");
-    Repair::new(storage, wall_ms).rebuild(&loaded, offline)
+    let mut repair = Repair::new(storage, wall_ms);
+    let is_newest = loaded.generations.first() == Some(&current.generation);
+    match states.iter().position(|(_, _, is_whole)| *is_whole) {
+        Some(0) if is_newest => {
+            let is_clean = states.iter().all(|(_, _, is_whole)| *is_whole);
+            repair.retire_damaged(&loaded, current, is_clean)?;
+        }
+        Some(index) => repair.fall_back(&loaded, &states.swap_remove(index).0.manifest)?,
+        None => {
+            let (offline, damaged, _) = states.swap_remove(0);
+            repair.rebuild(&loaded, offline, &damaged)?;
+        }
+    }
+    repair.note_all_losses()?;
+    Ok(repair.report)
+}
+
+/// The parts of a state that are missing or not sound to the last byte. `judged` remembers those
+/// that were looked at.
+fn damaged_parts(offline: &mut Offline, judged: &mut BTreeMap<u64, bool>) -> Result<Vec<PartMeta>> {
+    let mut damaged = Vec::new();
+    for (meta, error) in std::mem::take(&mut offline.lost_parts) {
+        refuse_unjudged(error)?;
+        damaged.push(meta);
+    }
+    for part in offline.parts.parts() {
+        let is_sound = match judged.get(&part.meta().id) {
+            Some(known) => *known,
+            None => is_sound(part)?,
+        };
+        judged.insert(part.meta().id, is_sound);
+        if !is_sound {
+            damaged.push(*part.meta());
+        }
+    }
+    Ok(damaged)
+}
+
+fn is_sound(part: &PartReader) -> Result<bool> {
+    let mut problems = Vec::new();
+    verify(part, &mut |problem| problems.push(problem));
+    let is_sound = problems.is_empty();
+    problems.into_iter().try_for_each(refuse_unjudged)?;
+    Ok(is_sound)
+}
+
+/// A part that could not be read for another reason than damage must not be given up.
+fn refuse_unjudged(error: Error) -> Result<()> {
+    match error {
+        Error::Corrupt { .. } => Ok(()),
+        Error::Io { ref source, .. }
+            if source.kind() == std::io::ErrorKind::NotFound || is_lost_medium(source) =>
+        {
+            Ok(())
+        }
+        other => Err(other),
+    }
 }
 
 /// Without any MANIFEST nobody can tell what the files mean.
@@ -148,35 +211,6 @@ fn hopeless(error: Error) -> Error {
     }
 }
 
-/// A part that could not be read for another reason than damage must not be given up.
-fn refuse_unjudged(offline: &Offline) -> Result<()> {
-    for (meta, error) in &offline.lost_parts {
-        let (op, path, source) = match error {
-            Error::Corrupt { .. } => continue,
-            Error::Io { op, path, source } => (op, path, source),
-            Error::UnsupportedFormat { path, found, supported } => {
-                return Err(Error::UnsupportedFormat {
-                    path: path.clone(),
-                    found: *found,
-                    supported: *supported,
-                });
-            }
-            other => {
-                let path = part_path(meta.id);
-                let source = std::io::Error::other(other.to_string());
-                return Err(Error::io("read", &path, source));
-            }
-        };
-        let lost = source.kind() == std::io::ErrorKind::NotFound
-            || source.raw_os_error() == Some(libc::EIO);
-        if !lost {
-            let source = std::io::Error::new(source.kind(), source.to_string());
-            return Err(Error::io(op, path, source));
-        }
-    }
-    Ok(())
-}
-
 /// A repair under way.
 struct Repair<'a> {
     storage: &'a Arc<dyn Storage>,
@@ -191,11 +225,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Makes `good`, which stands for a whole state, the newest MANIFEST.
-    fn fall_back(mut self, loaded: &Loaded, good: &Manifest) -> Result<RepairReport> {
-        let newest = loaded.generations.first().copied();
-        if newest == Some(good.generation) {
-            return Ok(self.report);
-        }
+    fn fall_back(&mut self, loaded: &Loaded, good: &Manifest) -> Result<()> {
         self.make_folder()?;
         self.report.fell_back_to = Some(good.generation);
         // What this one does not name was made after it, and its log makes it again. Parts go
@@ -206,26 +236,79 @@ impl<'a> Repair<'a> {
         for &generation in newer.filter(|generation| **generation > good.generation) {
             self.set_aside(Path::new(""), &encode_manifest(generation))?;
         }
-        self.sync()?;
-        Ok(self.report)
+        self.sync()
     }
 
-    /// Puts what can be read into a new part, and begins a new log.
-    fn rebuild(mut self, loaded: &Loaded, mut offline: Offline) -> Result<RepairReport> {
-        self.make_folder()?;
-        for &generation in &loaded.generations {
-            self.copy(&encode_manifest(generation))?;
+    /// Sets aside what is damaged and not needed: the newest MANIFEST, `current`, stands for a
+    /// whole state. `is_clean` is whether the one before it does, too.
+    fn retire_damaged(
+        &mut self,
+        loaded: &Loaded,
+        current: &Manifest,
+        is_clean: bool,
+    ) -> Result<()> {
+        let is_named = |id: u64| current.parts.iter().any(|part| part.id == id);
+        let mut broken = BTreeSet::new();
+        for id in self.list(PART_FOLDER)?.iter().filter_map(|name| decode_part(name)) {
+            if is_named(id) {
+                continue;
+            }
+            let is_sound = match PartReader::open_unlisted(self.storage, id, 0, None) {
+                Ok(part) => is_sound(&part)?,
+                Err(error) => refuse_unjudged(error).map(|()| false)?,
+            };
+            if !is_sound {
+                broken.insert(id);
+            }
         }
-        let kept: Vec<PartMeta> = metas(&offline);
-        let next_id = self.next_part_id(&offline.manifest)?;
+        let older = loaded.generations.iter().skip(1);
+        let mut read = older.map(|&generation| read_generation(&**self.storage, generation));
+        if is_clean && broken.is_empty() && read.all(|read| read.is_ok()) {
+            return Ok(());
+        }
+        self.make_folder()?;
+        self.copy_manifests(loaded)?;
+        self.install_twice(current)?;
+        self.move_parts(|id| broken.contains(&id))?;
+        self.sync()
+    }
+
+    fn copy_manifests(&mut self, loaded: &Loaded) -> Result<()> {
+        let names = loaded.generations.iter().map(|&generation| encode_manifest(generation));
+        names.into_iter().try_for_each(|name| self.copy(&name))
+    }
+
+    /// Twice, because the one before the newest is kept as a second way in: it must not name what
+    /// is about to be moved.
+    fn install_twice(&self, manifest: &Manifest) -> Result<()> {
+        let mut store = ManifestStore::open(self.storage.clone())?;
+        store.install(manifest.clone())?;
+        store.install(manifest.clone())?;
+        Ok(())
+    }
+
+    /// Puts what can be read into new parts, and begins a new log.
+    fn rebuild(
+        &mut self,
+        loaded: &Loaded,
+        mut offline: Offline,
+        damaged: &[PartMeta],
+    ) -> Result<()> {
+        self.make_folder()?;
+        self.copy_manifests(loaded)?;
         let high = highest_lsn(&**self.storage, loaded, &offline)?;
-        let at = NewPart { id: next_id, lsn: high, wall_ms: self.wall_ms };
+        let id = self.next_part_id(&offline.manifest)?;
+        let at = NewPart { id, lsn: high, wall_ms: self.wall_ms };
+        let (remade, lost) = rescue_parts(self.storage, &mut offline, damaged, at)?;
+        self.report.remade = remade;
+        let kept = metas(&offline);
+        let at = NewPart { id: id + damaged.len() as u64, ..at };
         let (part, gaps) = write_part(self.storage, &mut offline, at)?;
-        self.note_losses(&mut offline, gaps);
+        self.note_losses(&mut offline, lost, gaps);
         let mut manifest = offline.manifest.clone();
         manifest.parts = kept;
         manifest.parts.push(part);
-        manifest.next_part_id = next_id + 1;
+        manifest.next_part_id = at.id + 1;
         manifest.databases = offline.databases.to_manifest();
         manifest.log_start_lsn = high + 1;
         manifest.durable_lsn = high;
@@ -233,11 +316,7 @@ impl<'a> Repair<'a> {
         manifest.wall_ms = self.wall_ms.max(manifest.wall_ms).max(offline.log.last_wall_ms);
         let named: BTreeSet<u64> = manifest.parts.iter().map(|part| part.id).collect();
         drop(offline);
-        // Twice: the one before the newest is kept as a second way in, so it must not name what is
-        // about to be moved.
-        let mut store = ManifestStore::open(self.storage.clone())?;
-        store.install(manifest.clone())?;
-        store.install(manifest.clone())?;
+        self.install_twice(&manifest)?;
         for name in self.list(LOG_FOLDER)? {
             if SegmentName::decode(&name).is_some() {
                 self.set_aside(Path::new(LOG_FOLDER), &name)?;
@@ -245,8 +324,7 @@ impl<'a> Repair<'a> {
         }
         self.move_parts(|id| !named.contains(&id))?;
         self.sync()?;
-        self.begin_log(&manifest)?;
-        Ok(self.report)
+        self.begin_log(&manifest)
     }
 
     /// Begins the log behind everything that was read: a database without any log is damaged (R7).
@@ -261,42 +339,35 @@ impl<'a> Repair<'a> {
         Log::create(self.storage.clone(), Arc::new(SystemClock::new()), config, &end).map(drop)
     }
 
-    fn note_losses(&mut self, offline: &mut Offline, gaps: Gaps) {
+    fn note_losses(&mut self, offline: &mut Offline, lost: Vec<Error>, gaps: Gaps) {
         self.report.cut_behind = Some(offline.log.last_lsn);
         self.report.losses.extend(offline.log.damage.take());
-        for (meta, error) in std::mem::take(&mut offline.lost_parts) {
-            let (first, last) = (meta.min, meta.max);
-            let rows = meta.row_count;
-            let range = format!(
-                "{rows} rows of the keyspaces {} to {}, slots {} to {}; \
-                 older values of these keys may come to light",
-                first.0,
-                last.0,
-                first.1.slot(),
-                last.1.slot()
-            );
-            let what = match &error {
-                Error::Corrupt { reason, .. } => reason.clone(),
-                other => other.to_string(),
-            };
-            let offset = match &error {
-                Error::Corrupt { offset, .. } => *offset,
-                _ => 0,
-            };
-            self.report.losses.push(Error::Corrupt {
-                path: self.storage.display_path(&part_path(meta.id)),
-                offset,
-                lost: None,
-                reason: format!("{what}: {range}"),
-            });
-        }
+        self.report.losses.extend(lost);
         let mut problems = gaps.problems;
         // Writing and counting meet the same damage.
         problems.sort_by_cached_key(Error::to_string);
         problems.dedup_by_key(|problem| problem.to_string());
-        self.report.more_keys = problems.len().saturating_sub(KEYS_NAMED_MAX) as u64;
-        problems.truncate(KEYS_NAMED_MAX);
         self.report.losses.append(&mut problems);
+    }
+
+    /// Writes down all losses, beside what was set aside.
+    fn note_all_losses(&self) -> Result<()> {
+        if self.report.losses.is_empty() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for loss in &self.report.losses {
+            text.push_str(&describe(loss));
+            text.push('\n');
+        }
+        let path = self.folder.join(LOSSES_FILE);
+        let write = || -> std::io::Result<()> {
+            let file = self.storage.open(&path, OpenMode::CreateNew)?;
+            file.write_at(text.as_bytes(), 0)?;
+            file.sync_all()?;
+            self.storage.sync_folder(&self.folder)
+        };
+        write().map_err(|source| Error::io("write", &self.storage.display_path(&path), source))
     }
 
     /// An id above every part there is.

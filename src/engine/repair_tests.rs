@@ -240,16 +240,27 @@ fn a_damaged_part_that_nothing_can_replace_is_dropped_and_named() {
     drop(engine);
     let storage = storage.kill_clone();
     let first = Path::new(PART_FOLDER).join(encode_part(1));
+    let sound = storage.kill_clone();
+
+    // Its footer is made again, and all its rows are there.
     let len = storage.bytes(&first).unwrap().len() as u64;
     storage.flip_bit(&first, (len - 100) * 8);
     assert!(open(&storage).is_err());
     let before = storage.kill_clone();
     let report = repair_sim(&storage).unwrap();
     assert_nothing_deleted(&before, &storage);
-    assert_eq!(report.losses.len(), 1);
+    assert_eq!((report.losses.len(), &report.remade[..]), (0, &[first.clone()][..]));
+    assert_eq!(content(&open(&storage).unwrap()), (model(0..32), 32));
+
+    // Nothing can be made again of what is not there.
+    let storage = sound;
+    storage.remove(&first).unwrap();
+    let report = repair_sim(&storage).unwrap();
+    assert_eq!(report.losses.len(), 2);
     let text = report.to_string();
     assert!(text.contains("parts/0000000000000001.part"), "{text}");
-    assert!(text.contains("13 rows of the keyspaces 0 to 0"), "{text}");
+    assert!(text.contains("13 rows cannot be read"), "{text}");
+    assert!(text.contains("rows are missing from keyspace 0, position "), "{text}");
     let (found, size) = content(&open(&storage).unwrap());
     assert_eq!((found, size), (model(10..32), 22));
 }

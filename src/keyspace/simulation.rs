@@ -366,7 +366,7 @@ impl Engine {
         };
         let before = before.map(|before| before.value);
         let mut value = before.unwrap_or_else(|| Content::empty(random_kind(&mut below)));
-        let edit = random_edit(&value, &mut below);
+        let edit = random_edit(&value, NOW_MS, &mut below);
         value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         if value.len() == 0 {
             return self.delete(key);
@@ -382,7 +382,7 @@ impl Engine {
         let mut below = |bound| random.below(bound);
         let mut value = Content::empty(random_kind(&mut below));
         while value.len() == 0 || below(4) > 0 {
-            let edit = random_edit(&value, &mut below);
+            let edit = random_edit(&value, NOW_MS, &mut below);
             value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         }
         let handle = value.handle(hasher());

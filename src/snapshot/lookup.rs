@@ -300,6 +300,14 @@ impl PartSet {
     /// Finds all pages or chunks of the value whose newest head is `found`.
     fn gather(&self, key: &RowKey<'_>, found: Found<'_>) -> Result<Chunks> {
         let newest = found.cursor.part();
+        match self.gather_remaining(key, found)? {
+            (chunks, true) => Ok(chunks),
+            (_, false) => Err(newest.damaged(0, "a chunk of a value is in no part")),
+        }
+    }
+
+    /// As [`PartSet::gather`], but what is missing is only told: whether that is all.
+    fn gather_remaining(&self, key: &RowKey<'_>, found: Found<'_>) -> Result<(Chunks, bool)> {
         let head = found.kind;
         let wanted = match head {
             RowKind::Paged { len, .. } => len.div_ceil(STRING_PAGE_BYTES as u64),
@@ -309,21 +317,53 @@ impl PartSet {
         let mut chunks = Chunks::new();
         let mut live = 0;
         let (mut part_index, mut cursor) = (found.part_index, found.cursor);
-        loop {
+        let is_whole = loop {
             let part = &self.parts()[part_index];
             live += gather_from(part, &mut cursor, head, &mut chunks)?;
             if live == wanted {
-                break;
+                break true;
             }
             let older = self.find(key, part_index + 1)?;
             let same = older.filter(|older| older.kind.generation() == head.generation());
             let Some(older) = same else {
-                return Err(newest.damaged(0, "a chunk of a value is in no part"));
+                break false;
             };
             (part_index, cursor) = (older.part_index, older.cursor);
-        }
+        };
         chunks.retain(|_, chunk| chunk.value.len > 0);
-        Ok(chunks)
+        Ok((chunks, is_whole))
+    }
+
+    /// As [`PartSet::lookup`] for a collection in chunks, with those that are there, though others
+    /// may be lost. None where the key is something else. For a repair.
+    pub fn lookup_remaining(&self, key: &RowKey<'_>) -> Result<Option<ColdRow>> {
+        let Some(found) = self.find(key, 0)? else { return Ok(None) };
+        let (lsn, RowKind::Chunked(head)) = (found.lsn, found.kind) else { return Ok(None) };
+        let (places, _) = self.gather_remaining(key, found)?;
+        let read = |(id, at): (ChunkId, ChunkAt)| Ok((id, at.part.value(at.value, Caching::Pass)?));
+        let chunks = places.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Some(ColdRow { lsn, content: ColdContent::Chunked { head, chunks } }))
+    }
+
+    /// The oldest run that has a part of what a key holds. For a repair.
+    pub fn oldest_run(&self, key: &RowKey<'_>) -> Result<Option<u64>> {
+        let Some(found) = self.find(key, 0)? else { return Ok(None) };
+        let newest = found.cursor.part().meta().run;
+        let chunks = self.gather(key, found)?;
+        let runs = chunks.values().map(|chunk| chunk.part.meta().run);
+        Ok(runs.chain([newest]).min())
+    }
+
+    /// The newest head of this generation that a key has. For a repair.
+    pub fn head_of(&self, key: &RowKey<'_>, generation: u64) -> Result<Option<RowKind>> {
+        let mut from = 0;
+        while let Some(found) = self.find(key, from)? {
+            if found.kind.generation() == Some(generation) {
+                return Ok(Some(found.kind));
+            }
+            from = found.part_index + 1;
+        }
+        Ok(None)
     }
 }
 

@@ -18,6 +18,7 @@ mod part_output;
 pub mod part_reader;
 pub mod part_set;
 pub mod part_writer;
+pub mod rescue;
 pub mod verify;
 
 pub use crate::format::manifest::{DatabaseMap, Manifest, PartMeta};

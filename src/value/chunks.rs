@@ -97,6 +97,8 @@ impl<C: Chunk> ChunkBytes for C {
 
 /// The first byte of every chunk on disk: items as they are.
 const FORM_PLAIN: u8 = 0;
+/// A chunk without items, as it is on disk.
+pub const EMPTY_CHUNK: &[u8] = &[FORM_PLAIN];
 
 /// A chunk that a checkpoint has to write.
 #[derive(Clone)]

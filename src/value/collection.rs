@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::ChunkSet;
+use crate::value::chunks::{ChunkSet, EMPTY_CHUNK};
 use crate::value::list::List;
 use crate::value::members::{MemberHasher, Members};
-use crate::value::stream::Stream;
+use crate::value::stream::{FACTS, Stream};
 use crate::value::zset::Zset;
 
 /// A large collection.
@@ -64,8 +64,22 @@ impl Collection {
         hasher: MemberHasher,
         parts: &[(ChunkId, Bytes)],
     ) -> Option<Collection> {
+        let collection = Collection::of_all_chunks(shape, generation, hasher, parts)?;
+        let may_be_empty = collection.kind() == ValueKind::Stream;
+        // Generation 0 would be replaced by the next capture, which takes but what is dirty.
+        (collection.len() == len && (len > 0 || may_be_empty) && generation > 0)
+            .then_some(collection)
+    }
+
+    /// What these chunks hold, however many items that is.
+    fn of_all_chunks(
+        shape: u8,
+        generation: u64,
+        hasher: MemberHasher,
+        parts: &[(ChunkId, Bytes)],
+    ) -> Option<Collection> {
         let (kind, encoding) = (ValueKind::of_shape(shape)?, shape & 0x0f);
-        let collection = match kind {
+        Some(match kind {
             ValueKind::List => Collection::List(List::from_parts(encoding, generation, parts)?),
             ValueKind::Zset => {
                 Collection::Zset(Zset::from_parts(encoding, hasher, generation, parts)?)
@@ -81,11 +95,35 @@ impl Collection {
                 Collection::Stream(Stream::from_parts(encoding, hasher, generation, parts)?)
             }
             ValueKind::String => return None,
+        })
+    }
+
+    /// What is left of a collection that has lost some chunks: the items of the others. A stream
+    /// whose facts do not go together any more loses all its groups. None where nothing is left.
+    pub fn of_remaining_chunks(
+        shape: u8,
+        generation: u64,
+        hasher: MemberHasher,
+        chunks: &[(ChunkId, Bytes)],
+    ) -> Option<Collection> {
+        let read = |chunks: &[_]| Collection::of_all_chunks(shape, generation, hasher, chunks);
+        // Chunks of members begin with that of the lowest hash, which may be empty.
+        let from_lowest = |lowest: ChunkId, chunks: &[(ChunkId, Bytes)]| {
+            let is_there = chunks.first().is_none_or(|(id, _)| *id == lowest);
+            let empty = (!is_there).then(|| (lowest, Bytes::from_static(EMPTY_CHUNK)));
+            empty.into_iter().chain(chunks.iter().cloned()).collect::<Vec<_>>()
         };
-        let may_be_empty = kind == ValueKind::Stream;
-        // Generation 0 would be replaced by the next capture, which takes but what is dirty.
-        (collection.len() == len && (len > 0 || may_be_empty) && generation > 0)
-            .then_some(collection)
+        let collection = match ValueKind::of_shape(shape)? {
+            ValueKind::Set | ValueKind::Zset | ValueKind::Hash => read(&from_lowest(0, chunks)),
+            ValueKind::Stream => {
+                let (entries, facts) =
+                    chunks.split_at(chunks.partition_point(|(id, _)| *id < FACTS));
+                let whole = [entries, &from_lowest(FACTS, facts)].concat();
+                read(&whole).or_else(|| read(entries))
+            }
+            ValueKind::List | ValueKind::String => read(chunks),
+        }?;
+        (!collection.is_empty()).then_some(collection)
     }
 
     /// A large hash, set or sorted set of which only these chunks are there: it answers for members

@@ -20,7 +20,7 @@ use crate::value::stream_id::StreamId;
 use crate::value::stream_producers::Producers;
 
 /// Lowest identity of a chunk of facts.
-const FACTS: ChunkId = 1 << u64::BITS;
+pub const FACTS: ChunkId = 1 << u64::BITS;
 
 /// A chunk of entries: where it begins, and its number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

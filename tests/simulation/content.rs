@@ -19,6 +19,8 @@ use super::stream_content::StreamContent;
 
 /// Different members that random changes draw from.
 const MEMBERS: u64 = 700;
+/// Deadlines of fields are so far ahead at most, in milliseconds.
+pub const FIELD_LIFE_MS: u64 = 600;
 
 /// A value.
 #[derive(Clone, PartialEq, Debug)]
@@ -120,6 +122,14 @@ impl Content {
             Content::Stream(stream) => stream.record_bytes(),
         };
         bytes as u64 + 200
+    }
+
+    /// What is left of it at a time: a hash without the fields that are past their deadline.
+    pub fn at(mut self, now_ms: u64) -> Content {
+        if let Content::Hash(hash) = &mut self {
+            hash.retain(|_, (_, deadline_ms)| deadline_ms.is_none_or(|at| at > now_ms));
+        }
+        self
     }
 
     /// The kind and encoding that it is given when it is written; the encoding tells little, but
@@ -261,8 +271,9 @@ pub fn random_kind(below: Below<'_>) -> ValueKind {
     kinds[below(5) as usize]
 }
 
-/// A change of a collection, as the bytes of an edit. It may leave nothing of it.
-pub fn random_edit(before: &Content, below: Below<'_>) -> Vec<u8> {
+/// A change of a collection, as the bytes of an edit. It may leave nothing of it. Deadlines of
+/// fields are soon behind `now_ms`.
+pub fn random_edit(before: &Content, now_ms: u64, below: Below<'_>) -> Vec<u8> {
     if let Content::Stream(stream) = before {
         return stream.random_edit(below);
     }
@@ -278,7 +289,7 @@ pub fn random_edit(before: &Content, below: Below<'_>) -> Vec<u8> {
     let mut items = Vec::new();
     if below(3) > 0 || len == 0 {
         for _ in 0..count {
-            put_random_item(before.kind(), below, &mut items);
+            put_random_item(before.kind(), now_ms, below, &mut items);
         }
         return Edit::Put { items: &items }.to_bytes();
     }
@@ -329,7 +340,7 @@ fn random_bytes(below: Below<'_>) -> Vec<u8> {
     vec![below(256) as u8; len as usize]
 }
 
-fn put_random_item(kind: ValueKind, below: Below<'_>, out: &mut Vec<u8>) {
+fn put_random_item(kind: ValueKind, now_ms: u64, below: Below<'_>, out: &mut Vec<u8>) {
     let member = member(below(MEMBERS));
     match kind {
         ValueKind::Set => Item::new(&member, b"").encode(out),
@@ -338,7 +349,7 @@ fn put_random_item(kind: ValueKind, below: Below<'_>, out: &mut Vec<u8>) {
             Item::new(&member, &score::encode(score + below(50) as f64)).encode(out);
         }
         _ => {
-            let deadline_ms = (below(5) == 0).then(|| 1 << 42 | below(100));
+            let deadline_ms = (below(5) == 0).then(|| now_ms + 1 + below(FIELD_LIFE_MS));
             Item { member: &member, payload: &random_bytes(below), deadline_ms }.encode(out);
         }
     }

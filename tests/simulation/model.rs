@@ -152,17 +152,22 @@ impl History {
         self.now = self.base.clone();
     }
 
-    /// The live keys of a database at `now_ms`.
+    /// The live keys of a database at `now_ms`. A hash without a field left is not there.
     pub fn live(&self, db: u32, now_ms: u64) -> BTreeMap<Vec<u8>, Held> {
-        self.now
-            .iter()
-            .filter(|((of, _), (_, deadline))| *of == db && deadline.is_none_or(|at| at > now_ms))
-            .map(|((_, key), held)| (key.clone(), held.clone()))
-            .collect()
+        let keys = self.now.keys().filter(|(of, _)| *of == db);
+        keys.filter_map(|(_, key)| Some((key.clone(), self.get(db, key, now_ms)?))).collect()
     }
 
-    /// A live key's value.
-    pub fn get(&self, db: u32, key: &[u8], now_ms: u64) -> Option<&Held> {
+    /// A live key's value, without the fields that are gone.
+    pub fn get(&self, db: u32, key: &[u8], now_ms: u64) -> Option<Held> {
+        let (value, deadline) = self.stored(db, key, now_ms)?.clone();
+        let was_empty = value.len() == 0;
+        let value = value.at(now_ms);
+        (value.len() > 0 || was_empty).then_some((value, deadline))
+    }
+
+    /// The same with all its fields: those past their deadline may still be there.
+    pub fn stored(&self, db: u32, key: &[u8], now_ms: u64) -> Option<&Held> {
         let held = self.now.get(&(db, key.to_vec()))?;
         held.1.is_none_or(|at| at > now_ms).then_some(held)
     }

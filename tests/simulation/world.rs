@@ -217,7 +217,7 @@ impl World {
         let (_, to) = self.random_key();
         let (bytes, deadline) = (self.random_bytes(), self.random_deadline());
         let (kind, at) = (self.random.below(4), self.random.below(1000));
-        let before = self.history.get(db, &key, self.engine().now_ms());
+        let before = self.history.stored(db, &key, self.engine().now_ms());
         let is_string = before.is_some_and(|held| matches!(held.0, Content::String(_)));
         let held = before.map_or(0, |held| held.0.len());
         let bound = before.map_or(0, |held| held.0.record_bytes()) + bytes.len() as u64 + 400;
@@ -253,7 +253,8 @@ impl World {
     /// what is no collection, goes.
     fn edit_one(&mut self) -> Result<()> {
         let (db, key) = self.random_key();
-        let before = self.history.get(db, &key, self.engine().now_ms()).cloned();
+        let now_ms = self.engine().now_ms();
+        let before = self.history.get(db, &key, now_ms);
         let random = &mut self.random;
         let mut below = |bound| random.below(bound);
         let begins = match before {
@@ -266,7 +267,7 @@ impl World {
         if let Content::String(bytes) = &mut value {
             bytes.clear();
         } else {
-            edit = random_edit(&value, &mut below);
+            edit = random_edit(&value, now_ms, &mut below);
             value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         }
         let shape = value.shape();
@@ -274,6 +275,10 @@ impl World {
             if value.len() == 0 {
                 unit.delete(&keys[0], DeleteReason::Command);
                 return vec![Change::Delete { db, key: key.clone() }];
+            }
+            if begins.is_some() {
+                // A hash whose fields are all past their deadline may still stand there (D13).
+                unit.delete(&keys[0], DeleteReason::Expired);
             }
             unit.edit(&keys[0], shape, Edit::from_bytes(&edit).expect("it was encoded here"));
             let (key, begins, edit) = (key.clone(), begins.clone(), edit.clone());
@@ -284,11 +289,12 @@ impl World {
     /// Puts a whole collection in place of whatever there was.
     fn put_collection(&mut self) -> Result<()> {
         let ((db, key), deadline) = (self.random_key(), self.random_deadline());
+        let now_ms = self.engine().now_ms();
         let random = &mut self.random;
         let mut below = |bound| random.below(bound);
         let mut value = Content::empty(random_kind(&mut below));
         while value.len() == 0 || below(3) > 0 {
-            let edit = random_edit(&value, &mut below);
+            let edit = random_edit(&value, now_ms, &mut below);
             value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         }
         self.unit(&[(db, key.clone())], value.record_bytes() + 400, |unit, keys| {
@@ -352,15 +358,20 @@ impl World {
                         let (value, shape) = Content::of(view.value);
                         let kind = ValueKind::of_shape(shape).unwrap_or(ValueKind::String);
                         assert_eq!(kind, value.kind());
-                        (value, view.expire_at_ms)
+                        let was_empty = value.len() == 0;
+                        (was_empty, value.at(now_ms), view.expire_at_ms)
                     });
+                    let is_left = |(was_empty, value, deadline): (bool, Content, _)| {
+                        (was_empty || value.len() > 0).then_some((value, deadline))
+                    };
+                    let found = found.and_then(is_left);
                     let name = String::from_utf8_lossy(name);
                     assert!(
-                        found.as_ref() == expected,
+                        found == expected,
                         "seed {}: db {db} {name}: {} {}",
                         self.seed,
                         brief(found.as_ref()),
-                        brief(expected)
+                        brief(expected.as_ref())
                     );
                     return Ok(());
                 }
@@ -390,7 +401,10 @@ impl World {
             }
         }
         found.sort();
-        let live = self.history.live(db, engine.now_ms());
+        let (live, now_ms) = (self.history.live(db, engine.now_ms()), engine.now_ms());
+        // A hash whose fields are all past their deadline is there until somebody removes them.
+        found
+            .retain(|key| live.contains_key(key) || self.history.stored(db, key, now_ms).is_none());
         let expected: Vec<_> = live.into_keys().collect();
         assert_eq!(found, expected, "seed {}: scan of database {db}", self.seed);
         Ok(())
@@ -447,15 +461,44 @@ impl World {
                 let tagged = number >= 12;
                 let key = if tagged { format!("{{t}}{number}") } else { format!("k{number}") };
                 self.check_key(db, key.as_bytes()).expect("nothing is wrong");
+                // Fields are removed of hashes in memory, where this one is now.
+                self.expire_all();
+                self.check_no_field_is_past(db, key.as_bytes());
             }
             self.check_counts(db);
+        }
+    }
+
+    /// What has expired is removed of a hash that stands in memory, and only that.
+    fn check_no_field_is_past(&self, db: u32, name: &[u8]) {
+        let engine = self.engine();
+        let now_ms = engine.now_ms();
+        let keys = [engine.key(db, name)];
+        let Begin::Ready(mut unit) = engine.begin(&keys, Intent::read(now_ms)) else {
+            panic!("the key was just read");
+        };
+        if let Some(view) = unit.get(&keys[0]) {
+            let (value, _) = Content::of(view.value);
+            assert!(value.clone().at(now_ms) == value, "seed {}: a field is past", self.seed);
+        }
+    }
+
+    /// Removes all that has expired. Where the log had no room at hand, nothing was removed: once
+    /// it is synced there is some.
+    fn expire_all(&self) {
+        loop {
+            while self.engine().expire_some().expect("nothing is wrong") > 0 {}
+            self.engine().sync().expect("nothing is wrong");
+            if self.engine().expire_some().expect("nothing is wrong") == 0 {
+                return;
+            }
         }
     }
 
     /// Counts are exact once what has expired is removed.
     fn check_counts(&self, db: u32) {
         let engine = self.engine();
-        while engine.expire_some().expect("nothing is wrong") > 0 {}
+        self.expire_all();
         let now_ms = engine.now_ms();
         let live = self.history.live(db, now_ms);
         let deadlines = live.values().filter(|held| held.1.is_some()).count() as u64;

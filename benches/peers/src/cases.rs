@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{key, load as load_keys, value};
 use crate::collections;
+use crate::deltas;
 use crate::load::{self, Load, next};
 use crate::options::Options;
 use crate::report::Figures;
@@ -112,6 +113,7 @@ pub const CASES: &[Case] = &[
     case("keys-restart-warm", "restart after clean shutdown, warm cache: first GET", "s", Versus::PeerOverFirn, 50.0),
     case("keys-restart-cold", "restart after clean shutdown, cold cache: first GET", "s", Versus::Seconds, 0.3),
     case("keys-restart-killed", "restart after kill -9 with a full log tail: first GET", "s", Versus::Seconds, 2.0),
+    case(deltas::NAME, "the same, of RPUSH and HSET on cold keys: first GET, LLEN and HGET", "s", Versus::Seconds, 2.0),
     case("keys-rss", "memory, all keys hot: RSS", "MB", Versus::Peer, 0.75),
     case("keys-pause-get", "GET p99.9 while checkpoint and compaction run / without", "x", Versus::Itself, 2.0),
     case("keys-pause-set", "SET p99.9 while checkpoint and compaction run / without", "x", Versus::Itself, 4.0),
@@ -196,6 +198,12 @@ pub const GROUPS: &[Group] = &[
         ],
         loads_once: true,
         run: restart,
+    },
+    Group {
+        name: "restart over changes of cold keys",
+        cases: &[deltas::NAME],
+        loads_once: true,
+        run: deltas::restart,
     },
     Group {
         name: "pauses",
@@ -401,10 +409,12 @@ fn first_get(
     Ok(())
 }
 
-/// Writes about as much log as is kept before a checkpoint starts by itself (256 MiB).
+/// Bytes of log about as many as are kept before a checkpoint starts by itself (256 MiB).
+pub const TAIL_BYTES: u64 = 240 << 20;
+
+/// Writes a full log tail.
 fn fill_log_tail(server: &Server, options: &Options) -> Result<(), String> {
     const FRAME_BYTES: u64 = 150;
-    const TAIL_BYTES: u64 = 240 << 20;
     let mut client = server.client()?;
     // A checkpoint first, so that the tail is known to be empty.
     client.call(&["SAVE"]).map_err(|error| error.to_string())?;

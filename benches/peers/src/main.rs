@@ -7,6 +7,7 @@
 mod cases;
 mod client;
 mod collections;
+mod deltas;
 mod histogram;
 mod load;
 mod options;

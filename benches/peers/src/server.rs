@@ -132,14 +132,19 @@ impl Server {
         let mut wanted = format!("${}\r\n", value.len()).into_bytes();
         wanted.extend_from_slice(value);
         wanted.extend_from_slice(b"\r\n");
+        self.time_to_first_reply(&["GET", key], &wanted)
+    }
+
+    /// Seconds from the start to the first right answer of a command.
+    pub fn time_to_first_reply(&self, words: &[&str], wanted: &[u8]) -> Result<f64, String> {
         while self.started.elapsed() < START_TIMEOUT {
             if let Ok(mut client) = Client::connect(self.port) {
-                while let Ok(reply) = client.call(&["GET", key]) {
+                while let Ok(reply) = client.call(words) {
                     if reply == wanted {
                         return Ok(self.started.elapsed().as_secs_f64());
                     }
                     if !reply.starts_with(b"-LOADING") {
-                        return Err(format!("GET {key}: {}", String::from_utf8_lossy(&reply)));
+                        return Err(format!("{words:?}: {}", String::from_utf8_lossy(&reply)));
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 }
