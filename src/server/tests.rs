@@ -93,8 +93,11 @@ fn who_writes_to_one_partition_meets_at_its_worker() {
     clients[5].send("SELECT 3\r\nCLIENT SETNAME mover\r\n");
     clients[5].expect("+OK\r\n+OK\r\n");
     let position = server.services.engine.key(0, b"hot").position;
-    let loads =
-        if server.services.engine.partition_of(position) % 2 == 0 { [6, 0] } else { [0, 6] };
+    let loads = if server.services.engine.partition_of(position).is_multiple_of(2) {
+        [6, 0]
+    } else {
+        [0, 6]
+    };
     let batch = [array(&[b"SET", b"hot", b"1"]), array(&[b"SET", b"hot", b"2"])].concat();
     await_loads(&server, &mut clients, &batch, "+OK\r\n+OK\r\n", loads);
     clients[5].send("CLIENT GETNAME\r\nGET hot\r\nDBSIZE\r\n");
