@@ -127,7 +127,8 @@ fn idempotence_bytes(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
         let mut total = element(reader)? + NUMBER_BYTES;
         repeated(reader, ADDED_BYTES_MIN, &mut total, |reader| {
             let name = element(reader)?;
-            (reader.plain_length()?, reader.plain_length()?);
+            reader.plain_length()?;
+            reader.plain_length()?;
             Ok(name + ID_BYTES as u64 + 2 * NUMBER_BYTES)
         })?;
         Ok(total)

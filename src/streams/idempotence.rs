@@ -129,11 +129,9 @@ impl Sender {
 
     /// The index behind the option at `index`, if it is one and its arguments are there.
     pub fn behind(args: &Args<'_>, index: usize) -> Option<usize> {
-        let next = match () {
-            () if args.is(index, "IDMPAUTO") => index + 2,
-            () if args.is(index, "IDMP") => index + 3,
-            () => return None,
-        };
+        let words = [("IDMPAUTO", 2), ("IDMP", 3)];
+        let (_, len) = words.into_iter().find(|(word, _)| args.is(index, word))?;
+        let next = index + len;
         (next <= args.len()).then_some(next)
     }
 

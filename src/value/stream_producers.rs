@@ -217,7 +217,8 @@ impl Producers {
                 gone(*topic);
             }
             Topic::Added { number } => {
-                if self.forget(number) {
+                let was_known = self.forget(number);
+                if was_known {
                     gone(*topic);
                 }
             }

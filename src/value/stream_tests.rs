@@ -233,6 +233,29 @@ impl Rig {
                     known.consumers.push((group, name, number));
                 }
             }
+            Step::RemoveGroup(name) => {
+                self.stream.remove_fact(&Topic::Group { name: NAMES[name as usize] });
+                if let Some(at) = known.groups.iter().position(|(other, _)| *other == name) {
+                    let number = known.groups.remove(at).1.number;
+                    known.consumers.retain(|c| c.0 != number);
+                    known.pending.retain(|p| p.0 != number);
+                }
+            }
+            Step::RemoveConsumer(group, name) => {
+                self.stream.remove_fact(&Topic::Consumer { group, name: NAMES[name as usize] });
+                let at = known.consumers.iter().position(|c| (c.0, c.1) == (group, name));
+                if let Some(at) = at {
+                    let number = known.consumers.remove(at).2;
+                    known.pending.retain(|p| (p.0, p.2) != (group, holder(number)));
+                }
+            }
+            _ => self.apply_pending(step),
+        }
+    }
+
+    fn apply_pending(&mut self, step: &Step) {
+        let known = &mut self.model.known;
+        match *step {
             Step::Pending(group, ms, consumer) => {
                 let there = known.consumers.iter().any(|c| c.0 == group && c.2 == consumer);
                 let delivery = Delivery::to(consumer, 9, 2);
@@ -254,22 +277,6 @@ impl Rig {
                 if there && !clash {
                     known.pending.retain(|p| (p.0, p.1) != (group, id));
                     known.pending.push((group, id, nobody));
-                }
-            }
-            Step::RemoveGroup(name) => {
-                self.stream.remove_fact(&Topic::Group { name: NAMES[name as usize] });
-                if let Some(at) = known.groups.iter().position(|(other, _)| *other == name) {
-                    let number = known.groups.remove(at).1.number;
-                    known.consumers.retain(|c| c.0 != number);
-                    known.pending.retain(|p| p.0 != number);
-                }
-            }
-            Step::RemoveConsumer(group, name) => {
-                self.stream.remove_fact(&Topic::Consumer { group, name: NAMES[name as usize] });
-                let at = known.consumers.iter().position(|c| (c.0, c.1) == (group, name));
-                if let Some(at) = at {
-                    let number = known.consumers.remove(at).2;
-                    known.pending.retain(|p| (p.0, p.2) != (group, holder(number)));
                 }
             }
             Step::RemovePending(group, ms) => {
