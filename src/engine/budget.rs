@@ -86,6 +86,7 @@ impl Core {
             written_lsn: self.log.written_lsn(),
             durable_lsn: self.log.durable_lsn(),
             expired_keys: load(&counters.expired_keys),
+            expired_fields: load(&counters.expired_fields),
             evicted_keys: load(&counters.evicted_keys),
             cold_hits: load(&counters.cold_hits),
             cold_misses: load(&counters.cold_misses),

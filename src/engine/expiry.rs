@@ -64,9 +64,10 @@ impl Core {
             return Ok(0);
         };
         let mut unit = Unit::on_shard(self, index, shard, room, now_ms);
-        for DueFields { keyspace, position, key, shape, gone, are_all } in &due {
+        for DueFields { keyspace, position, key, shape, gone, count, are_all } in &due {
+            unit.count_expired_fields(*count);
             match are_all {
-                true => unit.remove_from(*keyspace, *position, key, DeleteReason::Expired),
+                true => unit.take_out(*keyspace, *position, key, DeleteReason::Expired),
                 false => unit.edit_at(*keyspace, *position, key, *shape, gone),
             }
             let partition = &mut unit.guards[0].1.partition;

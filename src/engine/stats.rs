@@ -12,6 +12,7 @@ use crate::types::Lsn;
 #[derive(Default)]
 pub(super) struct Counters {
     pub expired_keys: AtomicU64,
+    pub expired_fields: AtomicU64,
     pub evicted_keys: AtomicU64,
     pub cold_hits: AtomicU64,
     pub cold_misses: AtomicU64,
@@ -52,6 +53,7 @@ impl Counters {
     pub fn reset(&self) {
         let counters = [
             &self.expired_keys,
+            &self.expired_fields,
             &self.evicted_keys,
             &self.cold_hits,
             &self.cold_misses,
@@ -124,6 +126,8 @@ pub struct Stats {
     pub parts_bytes: u64,
     /// Keys removed because their deadline passed.
     pub expired_keys: u64,
+    /// Fields of hashes removed because their deadline passed.
+    pub expired_fields: u64,
     /// Keys removed because memory was short.
     pub evicted_keys: u64,
     /// Keys fetched from parts.

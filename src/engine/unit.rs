@@ -460,13 +460,30 @@ impl<'e> Unit<'e> {
         key: &[u8],
         reason: DeleteReason,
     ) {
+        self.take_out(keyspace, position, key, reason);
+        self.core.stats.count_removal(reason);
+    }
+
+    /// As [`Unit::remove_from`], for a hash without a field left: that does not count as a removal
+    /// of a key.
+    pub(super) fn take_out(
+        &mut self,
+        keyspace: KeyspaceId,
+        position: Position,
+        key: &[u8],
+        reason: DeleteReason,
+    ) {
         let partition = &self.guards[self.guard_of(position)].1.partition;
         let entry = partition.find(keyspace, position, key);
         let entry = entry.expect("what is removed stands in memory");
         let counts = CountDelta { keys: -1, expires: -i8::from(entry.expire_at_ms().is_some()) };
         let record = Record::Delete { keyspace, key, reason, counts };
         self.write(position, &record, false, None);
-        self.core.stats.count_removal(reason);
+    }
+
+    /// Counts fields that were removed because their deadline had passed.
+    pub fn count_expired_fields(&self, count: u64) {
+        self.core.stats.expired_fields.fetch_add(count, Relaxed);
     }
 
     /// Logs an effect and applies it: the one place where a unit changes memory (D8).

@@ -19,6 +19,8 @@ pub struct Draft<'c, 'u> {
     /// Fields that are not as they were; none for those that are gone.
     changed: BTreeMap<&'c [u8], Option<Item<'u>>>,
     may_get_deadlines: bool,
+    /// Fields that leave because their deadline has passed.
+    expired_count: u64,
 }
 
 impl<'c, 'u> Draft<'c, 'u> {
@@ -30,7 +32,7 @@ impl<'c, 'u> Draft<'c, 'u> {
         let hash = self.hash?;
         let item = hash.get(field);
         if item.is_none() && hash.members().get(field).is_some() {
-            self.changed.insert(field, None);
+            self.expire(field);
         }
         item
     }
@@ -43,6 +45,12 @@ impl<'c, 'u> Draft<'c, 'u> {
     /// Takes a field that is there out.
     pub fn remove(&mut self, field: &'c [u8]) {
         self.changed.insert(field, None);
+    }
+
+    /// Takes a field out because its deadline has passed.
+    pub fn expire(&mut self, field: &'c [u8]) {
+        self.changed.insert(field, None);
+        self.expired_count += 1;
     }
 
     /// The command may set deadlines, which shows in the encoding of a hash that it changes.
@@ -60,8 +68,10 @@ pub fn change_fields<'c>(
     let key = call.unit.key(call.db, call.args.get(1));
     let hash = hash_to_change(call.unit, &key)?;
     let before = Before::of(hash.as_ref());
-    let mut draft = Draft { hash, changed: BTreeMap::new(), may_get_deadlines: false };
+    let changed = BTreeMap::new();
+    let mut draft = Draft { hash, changed, may_get_deadlines: false, expired_count: 0 };
     command(&mut draft, call.reply)?;
+    let expired_count = draft.expired_count;
     let (mut gone, mut gone_count) = (GoneMembers::default(), 0);
     let mut items = NewItems::default();
     for (field, item) in draft.changed {
@@ -78,6 +88,7 @@ pub fn change_fields<'c>(
         encoding => encoding,
     };
     let shape = ValueKind::Hash.shape(encoding);
+    call.unit.count_expired_fields(expired_count);
     if gone_count > 0 && gone_count == before.len {
         call.unit.delete(&key, DeleteReason::Command);
         return Ok(());

@@ -297,7 +297,7 @@ fn set_deadline<'c, 'u>(
     now_ms: u64,
 ) -> i64 {
     if at <= now_ms {
-        draft.remove(field);
+        draft.expire(field);
         return GONE;
     }
     draft.set(field, Item { deadline_ms: Some(at), ..item });

@@ -161,6 +161,7 @@ fn hsetex(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
             gone.push(field);
             count += 1;
         }
+        call.unit.count_expired_fields(count);
         let shape = with_deadlines(ValueKind::Hash.shape(before.encoding));
         edit_or_delete(call.unit, &key, shape, gone.edit(), (before.len, count));
     } else {

@@ -60,7 +60,12 @@ impl Stored {
         match &self.before {
             Some(before) if before.len() <= after.len() => {
                 let gap = Record::HEAD_BYTES_MAX + key.bytes.len();
-                for (from, to) in changes(before, after, gap) {
+                let mut changed = changes(before, after, gap);
+                if changed.is_empty() {
+                    // A write all the same: who watches the key is told.
+                    changed.push((0, 1));
+                }
+                for (from, to) in changed {
                     unit.write_range(key, from as u64, NewString::Copied(&after[from..to]));
                 }
             }

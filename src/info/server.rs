@@ -90,6 +90,7 @@ pub fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.ratio("instantaneous_output_repl_kbps", 0.0);
     text.line("rejected_connections", facts.services.stats.rejected_connections());
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.line("expired_subkeys", facts.engine.expired_fields);
     text.line("expired_keys", facts.engine.expired_keys);
     text.line("evicted_keys", facts.engine.evicted_keys);
     text.line("keyspace_hits", traffic.lookups.hits);

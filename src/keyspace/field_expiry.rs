@@ -106,6 +106,8 @@ pub struct DueFields {
     pub shape: u8,
     /// The fields, as [`Edit::Remove`] names them; so many of them at most in one step.
     pub gone: Vec<u8>,
+    /// How many they are.
+    pub count: u64,
     /// Whether they are all that the hash has.
     pub are_all: bool,
 }
@@ -118,8 +120,8 @@ impl Space {
     }
 }
 
-/// The fields of a hash that are past their deadline, and whether they are all.
-fn due_of(value: ValueRef<'_>, now_ms: u64) -> (Vec<u8>, bool) {
+/// The fields of a hash that are past their deadline, how many, and whether they are all.
+fn due_of(value: ValueRef<'_>, now_ms: u64) -> (Vec<u8>, u64, bool) {
     let is_due = |item: &Item<'_>| item.deadline_ms.is_some_and(|at| at <= now_ms);
     let (mut gone, mut count) = (Vec::new(), 0);
     let mut take = |item: Item<'_>| {
@@ -138,7 +140,7 @@ fn due_of(value: ValueRef<'_>, now_ms: u64) -> (Vec<u8>, bool) {
         }
         _ => 0,
     };
-    (gone, count == len)
+    (gone, count, count == len)
 }
 
 impl Partition {
@@ -159,7 +161,7 @@ impl Partition {
                         && at.cursor() == cursor
                         && lives
                     {
-                        let (gone, are_all) = due_of(value, now_ms);
+                        let (gone, count, are_all) = due_of(value, now_ms);
                         let shape = shape_of(value);
                         if let Some(shape) = shape.filter(|_| !gone.is_empty()) {
                             let (keyspace, key) = (space.id, entry.key().into());
@@ -169,6 +171,7 @@ impl Partition {
                                 key,
                                 shape,
                                 gone,
+                                count,
                                 are_all,
                             });
                         }

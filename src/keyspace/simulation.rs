@@ -20,6 +20,7 @@ use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
 use super::capture::{Capture, CapturedValue};
 use super::collection;
 use super::counts::{Counts, SlotCount};
+use super::field_expiry::DueFields;
 use super::mutation::At;
 use super::object::ValueHandle;
 use super::partition::Partition;
@@ -31,7 +32,7 @@ mod content;
 #[path = "../../tests/simulation/stream_content.rs"]
 mod stream_content;
 
-use content::{Content, random_edit, random_kind};
+use content::{Content, FIELD_LIFE_MS, items_of, random_edit, random_kind};
 
 const KEYSPACE: KeyspaceId = 3;
 const FIRST_SLOT: u16 = 100;
@@ -169,6 +170,8 @@ struct Engine {
     in_flight: Option<InFlight>,
     /// Captures begun.
     captures: u64,
+    /// What fields are past of; it only goes forward.
+    now_ms: u64,
     scan: Option<Scan>,
 }
 
@@ -190,6 +193,7 @@ enum Step {
     Unload(u64),
     Scan(usize),
     Due(u64),
+    DueFields(u64),
     Crash,
     Resolve(usize),
 }
@@ -218,6 +222,7 @@ impl Engine {
             log_start: 1,
             in_flight: None,
             captures: 0,
+            now_ms: NOW_MS,
             scan: None,
         }
     }
@@ -339,6 +344,7 @@ impl Engine {
             }
             Step::Scan(count) => self.scan(count),
             Step::Due(now_ms) => self.due(now_ms),
+            Step::DueFields(ms) => self.due_fields(ms),
             Step::Crash => self.crash(),
             Step::Resolve(count) => self.resolve(count),
         }
@@ -366,7 +372,7 @@ impl Engine {
         };
         let before = before.map(|before| before.value);
         let mut value = before.unwrap_or_else(|| Content::empty(random_kind(&mut below)));
-        let edit = random_edit(&value, NOW_MS, &mut below);
+        let edit = random_edit(&value, self.now_ms, &mut below);
         value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         if value.len() == 0 {
             return self.delete(key);
@@ -382,7 +388,7 @@ impl Engine {
         let mut below = |bound| random.below(bound);
         let mut value = Content::empty(random_kind(&mut below));
         while value.len() == 0 || below(4) > 0 {
-            let edit = random_edit(&value, NOW_MS, &mut below);
+            let edit = random_edit(&value, self.now_ms, &mut below);
             value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         }
         let handle = value.handle(hasher());
@@ -645,6 +651,57 @@ impl Engine {
         assert_eq!(listed, expected);
     }
 
+    /// Time goes on, and what is past its deadline is removed from memory as the engine does it:
+    /// keys first, then fields.
+    fn due_fields(&mut self, ms: u64) {
+        self.now_ms += ms;
+        let now_ms = self.now_ms;
+        let is_past = |truth: &Truth| truth.expire_at_ms.is_some_and(|at| at <= now_ms);
+        let past = self.truth.iter().filter(|(_, truth)| is_past(truth));
+        let past: Vec<Vec<u8>> = past.map(|(key, _)| key.clone()).collect();
+        past.into_iter().for_each(|key| self.delete(key));
+        loop {
+            let due = self.partition.due_fields(now_ms, 10_000);
+            if due.is_empty() {
+                break;
+            }
+            for DueFields { keyspace, position, key, shape, gone, count, are_all } in due {
+                assert_eq!(items_of(&gone).count() as u64, count);
+                self.remove_fields(key.to_vec(), shape, gone, are_all, now_ms);
+                self.partition.renote_fields(keyspace, position, now_ms);
+            }
+        }
+        for (key, truth) in &self.truth {
+            let entry = self.partition.find(KEYSPACE, position_of(key), key);
+            if entry.is_some_and(|entry| entry.value().is_some()) {
+                assert!(truth.value.clone().at(now_ms) == truth.value, "a field is past");
+            }
+        }
+    }
+
+    fn remove_fields(
+        &mut self,
+        key: Vec<u8>,
+        shape: u8,
+        gone: Vec<u8>,
+        are_all: bool,
+        now_ms: u64,
+    ) {
+        let mut truth = self.truth[&key].clone();
+        let Content::Hash(fields) = &mut truth.value else { panic!("a hash") };
+        for item in items_of(&gone) {
+            let (_, deadline_ms) = fields.remove(item.member).expect("each field once");
+            assert!(deadline_ms.is_some_and(|at| at <= now_ms), "a field goes before its time");
+        }
+        assert_eq!(are_all, fields.is_empty());
+        if are_all {
+            return self.delete(key);
+        }
+        let edit = Edit::Remove { members: &gone }.to_bytes();
+        self.write(vec![(Logged::Edit(key.clone(), false, shape, edit, delta(0, 0)), None)]);
+        self.set_truth(key, Some(truth));
+    }
+
     /// Forgets memory and recovers from parts and log.
     fn crash(&mut self) {
         self.in_flight = None;
@@ -746,6 +803,7 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
         6 => (1..20_000u64).prop_map(Step::Unload),
         8 => (1..9usize).prop_map(Step::Scan),
         3 => (0..120u64).prop_map(|ms| Step::Due(NOW_MS + ms)),
+        3 => (0..FIELD_LIFE_MS / 2).prop_map(Step::DueFields),
         1 => Just(Step::Crash),
     ]
 }

@@ -14,7 +14,7 @@ use crate::command::encodings::Encodings;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::config::settings::Settings;
 use crate::engine::unit::{Key, Unit};
-use crate::engine::{Begin, ColdFetch, Engine, Intent};
+use crate::engine::{Begin, ColdFetch, Intent};
 use crate::generic::copy::key_elsewhere;
 use crate::resp::write::{Output, Protocol, Reply};
 use crate::types::{Durability, Lsn, Position};
@@ -215,10 +215,11 @@ impl<'d> Dispatcher<'d> {
         let kept = KeptRead::of(self, session, request);
         Outcome::Job(Box::new(move |out, protocol| {
             let args = kept.args.get();
-            let key = kept.engine.key(kept.db, args.get(1));
-            let now_ms = kept.engine.now_ms();
+            let engine = &kept.services.engine;
+            let key = engine.key(kept.db, args.get(1));
+            let now_ms = engine.now_ms();
             let members: Vec<&[u8]> = args.iter_from(2).collect();
-            match kept.engine.begin_aside(fetch, &key, &members, now_ms) {
+            match engine.begin_aside(fetch, &key, &members, now_ms) {
                 Ok(unit) => kept.run(run, unit, out, protocol),
                 Err(error) => {
                     Reply::new(out, protocol).error(&refusal_text(&error));
@@ -393,7 +394,7 @@ impl<'d> Dispatcher<'d> {
         }
         let kept = KeptRead::of(self, session, request);
         Outcome::Job(Box::new(move |out, protocol| {
-            kept.run(run, kept.engine.begin_scan(), out, protocol)
+            kept.run(run, kept.services.engine.begin_scan(), out, protocol)
         }))
     }
 
@@ -469,7 +470,7 @@ impl<'d> Dispatcher<'d> {
 
 /// A call that reads off the worker.
 struct KeptRead {
-    engine: Arc<Engine>,
+    services: Arc<Services>,
     args: OwnedArgs,
     encodings: Encodings,
     db: u32,
@@ -480,7 +481,7 @@ struct KeptRead {
 impl KeptRead {
     fn of(dispatcher: &Dispatcher<'_>, session: &Session, request: &Request<'_>) -> KeptRead {
         KeptRead {
-            engine: dispatcher.services.engine.clone(),
+            services: dispatcher.services.clone(),
             args: OwnedArgs::copy(request.args),
             encodings: dispatcher.settings.encodings,
             db: session.db,
@@ -504,8 +505,9 @@ impl KeptRead {
             out.truncate(mark);
             Reply::new(out, protocol).error(&failure_text(failure));
         }
-        let observed = unit.finish().observed;
-        if self.waits { observed } else { 0 }
+        let finished = unit.finish();
+        self.services.stats.looked_aside(finished.lookups);
+        if self.waits { finished.observed } else { 0 }
     }
 }
 

@@ -206,6 +206,8 @@ pub struct Stats {
     workers: Vec<WorkerStats>,
     baseline: Mutex<Baseline>,
     rejected_connections: AtomicU64,
+    /// Lookups of reads off the workers, found and missed.
+    aside: [AtomicU64; 2],
     errors: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -223,6 +225,7 @@ impl Stats {
                 traffic: Traffic::default(),
             }),
             rejected_connections: AtomicU64::new(0),
+            aside: Default::default(),
             errors: Mutex::default(),
         }
     }
@@ -253,6 +256,13 @@ impl Stats {
     /// A connection was turned away (`maxclients`).
     pub fn connection_rejected(&self) {
         self.rejected_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A read off the workers has looked for keys.
+    pub fn looked_aside(&self, lookups: Lookups) {
+        let [hits, misses] = &self.aside;
+        hits.fetch_add(lookups.hits, Ordering::Relaxed);
+        misses.fetch_add(lookups.misses, Ordering::Relaxed);
     }
 
     /// Connections turned away since the last reset.
@@ -299,7 +309,9 @@ impl Stats {
 
     fn sum_of_traffic(&self) -> Traffic {
         let parts = self.workers.iter().map(WorkerStats::traffic);
-        parts.fold(Traffic::default(), |sum, part| sum.combine(part, u64::wrapping_add))
+        let [hits, misses] = self.aside.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let aside = Traffic { lookups: Lookups { hits, misses }, ..Traffic::default() };
+        parts.fold(aside, |sum, part| sum.combine(part, u64::wrapping_add))
     }
 }
 
@@ -315,10 +327,11 @@ mod tests {
         stats.worker(1).failed(1);
         stats.worker(0).looked(Lookups { hits: 2, misses: 1 });
         stats.worker(1).looked(Lookups { hits: 1, misses: 0 });
+        stats.looked_aside(Lookups { hits: 4, misses: 5 });
         let expected = CommandCount { calls: 3, nanos: 150, rejected: 0, failed: 1 };
         assert_eq!(stats.command(1), expected);
         assert_eq!(stats.traffic().commands, 3);
-        assert_eq!(stats.traffic().lookups, Lookups { hits: 3, misses: 1 });
+        assert_eq!(stats.traffic().lookups, Lookups { hits: 7, misses: 6 });
         stats.reset();
         assert_eq!(stats.traffic().lookups, Lookups::default());
         assert_eq!(stats.command(1), CommandCount::default());
