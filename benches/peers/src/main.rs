@@ -10,6 +10,7 @@ mod collections;
 mod histogram;
 mod load;
 mod options;
+mod pauses;
 mod report;
 mod server;
 mod tool;
