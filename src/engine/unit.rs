@@ -1,8 +1,8 @@
 //! One atomic unit: a command, an EXEC, a batch. One unit is one log frame (D9).
 
 use std::cell::Cell;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 
@@ -23,6 +23,7 @@ use super::begin::{Finished, Guards, Lookups};
 use super::cold_read::Aside;
 use super::core::{Core, Waste};
 use super::shard::{Shard, known_lsn};
+use super::staging::Staged;
 use super::unit_reach::Reach;
 use super::waiting::Serve;
 
@@ -120,6 +121,8 @@ pub struct Unit<'e> {
     pub(super) reach: Reach,
     /// What it shows instead of what memory holds.
     pub(super) aside: Option<Box<Aside>>,
+    /// What has been logged ahead for it.
+    pub(super) staged: Box<[Arc<Staged>]>,
     /// Clients that waited, and have been served by this unit.
     pub(super) served: Vec<Box<dyn Serve>>,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
@@ -165,6 +168,7 @@ impl<'e> Unit<'e> {
             lookups: Lookups::default(),
             reach: Reach::default(),
             aside: None,
+            staged: Box::default(),
             served: Vec::new(),
             first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
         }
@@ -460,6 +464,7 @@ impl<'e> Unit<'e> {
         handle: Option<ValueHandle>,
     ) {
         match &handle {
+            _ if matches!(record, Record::PutStaged { .. }) => self.frame.push(record),
             None | Some(ValueHandle::Packed(_)) => self.frame.push(record),
             Some(ValueHandle::String(StringHandle::Flat(bytes))) => {
                 self.frame.push_shared(record, std::slice::from_ref(bytes))
@@ -468,7 +473,8 @@ impl<'e> Unit<'e> {
                 self.frame.push_shared(record, paged.pages())
             }
             Some(ValueHandle::Collection(collection)) => {
-                self.frame.push_shared(record, &collection.chunks().encoded());
+                let pieces: Vec<Bytes> = collection.chunks().encoded().collect();
+                self.frame.push_shared(record, &pieces);
             }
         }
         let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh };

@@ -5,7 +5,7 @@ use crate::format::edit::Edit;
 use crate::format::record::{DeleteReason, Record, StringValue};
 use crate::keyspace::object::ValueHandle;
 use crate::limits::VALUE_INLINE_BYTES_MAX;
-use crate::types::ValueKind;
+use crate::types::{KeyspaceId, Lsn, ValueKind};
 use crate::value::collection::Collection;
 use crate::value::string::StringHandle;
 
@@ -24,7 +24,7 @@ impl Unit<'_> {
         let keyspace = self.keyspace(from);
         let source = partition.find(keyspace, from.position, from.bytes);
         let source = source.expect("the source of a copy is live");
-        let (expire_at_ms, raw) = (source.expire_at_ms(), source.raw());
+        let (expire_at_ms, raw, lsn) = (source.expire_at_ms(), source.raw(), source.lsn());
         let handle = partition.share(keyspace, from.position, from.bytes);
         match handle.expect("the source of a copy has a value") {
             ValueHandle::String(StringHandle::Flat(bytes))
@@ -38,8 +38,36 @@ impl Unit<'_> {
                     (StringValue { bytes: &[], raw }, ValueHandle::String(string));
                 self.put_value(to, value, Some(handle), expire_at_ms);
             }
-            collection => self.put_collection(to, collection, expire_at_ms),
+            collection => match self.publish((keyspace, from.bytes, lsn), to.bytes) {
+                Some(stage) => self.put_staged(to, stage, collection, expire_at_ms),
+                None => self.put_collection(to, collection, expire_at_ms),
+            },
         }
+    }
+
+    /// The number of the stage that holds a source as it is, for this destination. It stays open
+    /// until the frame that publishes it has its LSN.
+    fn publish(&self, source: (KeyspaceId, &[u8], Lsn), to: &[u8]) -> Option<u64> {
+        self.staged.iter().find_map(|staged| staged.publish(source, to))
+    }
+
+    /// As [`Unit::put_collection`], of a collection that the log holds already.
+    fn put_staged(
+        &mut self,
+        key: &Key<'_>,
+        stage: u64,
+        collection: ValueHandle,
+        expire_at_ms: Option<u64>,
+    ) {
+        let before = self.before_write(key);
+        let record = Record::PutStaged {
+            keyspace: self.keyspace(key),
+            key: key.bytes,
+            expire_at_ms,
+            stage,
+            counts: before.counts_of_put(expire_at_ms),
+        };
+        self.write(key.position, &record, !before.in_memory, Some(collection));
     }
 
     /// The key now holds this collection with this deadline, whatever it held. The collection is
@@ -76,7 +104,7 @@ impl Unit<'_> {
 }
 
 /// The change that makes an empty collection this one; its bytes follow by reference.
-fn whole(collection: &Collection) -> Edit<'static> {
+pub(super) fn whole(collection: &Collection) -> Edit<'static> {
     match collection.kind() {
         ValueKind::List => Edit::Push { front: false, elements: &[] },
         ValueKind::Stream => Edit::Stream { whole: &[] },

@@ -72,7 +72,7 @@ pub trait ChunkSet {
     fn end_capture(&mut self, installed: bool);
 
     /// All items, encoded chunk by chunk, as a record of the whole value ends.
-    fn encoded(&self) -> Vec<Bytes>;
+    fn encoded(&self) -> Box<dyn Iterator<Item = Bytes> + '_>;
 }
 
 /// A captured chunk, whatever it holds; it is encoded later, off the lock.
@@ -428,13 +428,13 @@ impl<K: ChunkKey, C: Chunk> ChunkSet for Chunks<K, C> {
         }
     }
 
-    fn encoded(&self) -> Vec<Bytes> {
+    fn encoded(&self) -> Box<dyn Iterator<Item = Bytes> + '_> {
         let encode = |(_, chunk): (K, &C)| {
             let mut bytes = Vec::new();
             Chunk::encode(chunk, &mut bytes);
             Bytes::from(bytes)
         };
-        self.iter().map(encode).collect()
+        Box::new(self.iter().map(encode))
     }
 }
 

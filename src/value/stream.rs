@@ -421,7 +421,7 @@ impl ChunkSet for Stream {
 
     /// `count:varint chunk* fact*`, chunks as stream_chunk says, in an order in which each fact
     /// follows those it depends on.
-    fn encoded(&self) -> Vec<Bytes> {
+    fn encoded(&self) -> Box<dyn Iterator<Item = Bytes> + '_> {
         let mut count = Vec::new();
         put_varint(self.entries.chunk_count() as u64, &mut count);
         let mut pieces = vec![Bytes::from(count)];
@@ -433,7 +433,7 @@ impl ChunkSet for Stream {
             some.iter().for_each(|item| item.encode(&mut piece));
             pieces.push(Bytes::from(piece));
         }
-        pieces
+        Box::new(pieces.into_iter())
     }
 }
 
