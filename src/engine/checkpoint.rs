@@ -196,7 +196,7 @@ impl Core {
                 capture.clear();
                 more = self.capture_step(index, keyspace, &mut capture)?;
                 max_lsn = max_lsn.max(capture.max_lsn);
-                write_rows(&capture, writer)?;
+                write_rows(&capture, writer, pacer)?;
                 pacer.step();
             }
             counts.extend(self.lock(index)?.partition.changed_counts(keyspace));
@@ -260,7 +260,7 @@ impl Core {
     }
 }
 
-fn write_rows(capture: &Capture, writer: &mut PartWriter) -> Result<()> {
+fn write_rows(capture: &Capture, writer: &mut PartWriter, pacer: &mut Pacer<'_>) -> Result<()> {
     for row in capture.rows() {
         let key = RowKey { keyspace: row.keyspace, position: row.position, key: row.key };
         let value = match row.value {
@@ -272,7 +272,10 @@ fn write_rows(capture: &Capture, writer: &mut PartWriter) -> Result<()> {
                 RowValue::Paged { expire_at_ms, raw, len, generation, pages }
             }
             CapturedValue::Packed { expire_at_ms, blob } => RowValue::Packed { expire_at_ms, blob },
-            CapturedValue::Chunked { head, chunks } => RowValue::Chunked { head, chunks },
+            CapturedValue::Chunked { head, chunks } => {
+                writer.push_chunked(&key, row.lsn, head, chunks, &mut || pacer.step())?;
+                continue;
+            }
         };
         writer.push(&key, row.lsn, &value)?;
     }

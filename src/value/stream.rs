@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::{ChunkKey, ChunkSet, Chunks, DirtyChunk, items_of};
+use crate::value::chunks::{ChunkKey, ChunkSet, Chunks, DirtyChunk, DirtyChunks, items_of};
 use crate::value::item::{Item, put_varint, varint};
 use crate::value::members::{MemberHasher, Members};
 use crate::value::stream_chunk::{Entry, EntryChunk, NewEntry, Numbers};
@@ -401,15 +401,9 @@ impl ChunkSet for Stream {
         }
     }
 
-    fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        let mut taken = self.entries.capture(generation);
-        if let Some(facts) = &mut self.facts {
-            let facts = facts.chunks_mut().capture(generation);
-            taken.extend(
-                facts.into_iter().map(|chunk| DirtyChunk { id: chunk.id + FACTS, ..chunk }),
-            );
-        }
-        taken
+    fn take_dirty(&mut self, generation: u64) -> Box<dyn DirtyChunks> {
+        let facts = self.facts.as_mut().map(|facts| facts.chunks_mut().take_dirty(generation));
+        Box::new(Taken { entries: self.entries.take_dirty(generation), facts })
     }
 
     fn end_capture(&mut self, installed: bool) {
@@ -434,6 +428,20 @@ impl ChunkSet for Stream {
             pieces.push(Bytes::from(piece));
         }
         Box::new(pieces.into_iter())
+    }
+}
+
+/// What a capture has taken of a stream.
+struct Taken {
+    entries: Box<dyn DirtyChunks>,
+    facts: Option<Box<dyn DirtyChunks>>,
+}
+
+impl DirtyChunks for Taken {
+    fn chunks(&self) -> Box<dyn Iterator<Item = DirtyChunk> + '_> {
+        let facts = self.facts.iter().flat_map(|facts| facts.chunks());
+        let facts = facts.map(|chunk| DirtyChunk { id: chunk.id + FACTS, ..chunk });
+        Box::new(self.entries.chunks().chain(facts))
     }
 }
 
