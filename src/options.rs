@@ -23,6 +23,9 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// Bound of log frames that are queued and not yet written, in bytes.
     pub log_queue_bytes: u64,
+    /// Memory from which on a collection that is copied is logged ahead of the copy, in bytes, so
+    /// that others do not wait for it; in frames of an eighth of this.
+    pub stage_bytes: u64,
     /// Partitions of the keyspace, a power of two; 0 chooses by the number of cores.
     pub partitions: usize,
     /// Seed of all random choices, for simulations that must be reproducible; none asks the system.
@@ -44,6 +47,7 @@ impl Options {
             segment_bytes_min: 4 << 20,
             segment_bytes_max: 64 << 20,
             log_queue_bytes: 64 << 20,
+            stage_bytes: 4 << 20,
             partitions: 0,
             seed: None,
             background: true,

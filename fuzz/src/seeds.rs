@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use firn::engine::Engine;
 use firn::format::checksum::{self, Salt};
+use firn::format::edit::Edit;
 use firn::format::file_name::PART_FOLDER;
 use firn::format::frame::{ALIGN_BYTES, FragmentHeader, Kind, Place};
 use firn::format::manifest::{DatabaseMap, Manifest, PartMeta};
@@ -17,7 +18,7 @@ use firn::io::random::Random;
 use firn::io::sim::SimStorage;
 use firn::snapshot::part_writer::PartWriter;
 use firn::snapshot::{DirtyPage, RowKey, RowValue, SlotCount, part_path};
-use firn::types::{DatabaseId, HashSeed, Position};
+use firn::types::{DatabaseId, HashSeed, Position, ValueKind};
 use firn::value::string::StringRef;
 
 use crate::corpus::folder;
@@ -57,7 +58,7 @@ fn protocol() -> Vec<Seed> {
 }
 
 /// One record of each kind.
-fn all_records() -> [Record<'static>; 5] {
+fn all_records() -> [Record<'static>; 7] {
     let counts = CountDelta { keys: 1, expires: 1 };
     let value = StringValue { bytes: b"value", raw: true };
     [
@@ -76,6 +77,14 @@ fn all_records() -> [Record<'static>; 5] {
             counts: CountDelta { keys: -1, expires: 0 },
         },
         Record::Databases { changed: vec![(0, 1 << 16), (1, 0)] },
+        Record::Stage {
+            key: b"k",
+            stage: 1 << 32,
+            begins: true,
+            shape: ValueKind::Set.shape(1),
+            edit: Edit::Put { items: b"\x01\x00m" },
+        },
+        Record::PutStaged { keyspace: 0, key: b"k", expire_at_ms: None, stage: 1 << 32, counts },
     ]
 }
 
@@ -86,7 +95,7 @@ fn payload(records: &[Record<'_>]) -> Vec<u8> {
 }
 
 fn frames() -> Vec<Seed> {
-    let [put, range, expire, delete, databases] = all_records();
+    let [put, range, expire, delete, databases, stage, staged] = all_records();
     let seed = |name, records: &[Record<'_>]| {
         ("log_frame", name, [&5u64.to_le_bytes()[..], &payload(records)].concat())
     };
@@ -96,6 +105,7 @@ fn frames() -> Vec<Seed> {
         seed("delta", &[range.clone(), expire]),
         seed("delete", &[delete]),
         seed("databases", &[databases]),
+        seed("staged", &[stage, staged]),
         seed("all", &all_records()),
         seed("cold_range", &[range]),
         ("log_frame", "fragment", [&5u64.to_le_bytes()[..], &fragment].concat()),
@@ -127,7 +137,7 @@ fn segment(epoch: u32, first: (u64, u32), salt: u64, fragments: &[Vec<u8>]) -> V
 }
 
 fn segments() -> Vec<Seed> {
-    let records = payload(&all_records());
+    let records = payload(&all_records()[..5]);
     let (head, tail) = records.split_at(20);
     let seal = Seal { first_lsn: 2, first_fragment: 1, salt: 22 }.encode();
     let (data, sync) = (Kind::Data, Kind::Sync);

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::engine::staging::WholeCopy;
 use crate::engine::unit::{Unit, ValueRef, ValueSize};
 use crate::resp::write::Reply;
 
@@ -304,6 +305,9 @@ pub const GROWS: LengthAfter = |_, before, frame_bytes| before.saturating_add(fr
 pub enum Copies {
     /// One of them, or a value as long as the longest.
     Longest,
+    /// That of the first key, which goes as a whole to the last. Whether nothing is copied where
+    /// the last holds something; none where the arguments make no sense.
+    Whole(fn(args: &Args<'_>) -> Option<bool>),
     /// All but that of the first key, over which one is written that is made of them.
     Sources,
     /// What the arguments say of the sizes of the values, in the order of their keys, in bytes.
@@ -360,10 +364,17 @@ impl Spec {
     pub fn copied_bytes_of(&self, args: &Args<'_>, sizes: &[ValueSize]) -> u64 {
         let bytes = sizes.iter().map(|size| size.bytes);
         match self.copies {
-            Copies::Longest | Copies::Chosen(_) => bytes.max().unwrap_or(0),
+            Copies::Longest | Copies::Whole(_) | Copies::Chosen(_) => bytes.max().unwrap_or(0),
             Copies::Sources => bytes.skip(1).fold(0, u64::saturating_add),
             Copies::Sized(copied) => copied(args, sizes),
         }
+    }
+
+    /// The value that a call carries as a whole from one of its `count` keys to another.
+    pub fn whole_copy(&self, args: &Args<'_>, count: usize) -> Option<WholeCopy> {
+        let Copies::Whole(keeps) = self.copies else { return None };
+        let keeps = keeps(args)?;
+        (count > 1).then(|| WholeCopy { from: 0, to: count - 1, keeps })
     }
 
     /// A bound of the length of a value after a call that does not copy other values, when it had

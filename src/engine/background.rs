@@ -1,9 +1,12 @@
 //! The engine's threads: committer, checkpoints, merges, unloading, expiry, freeing, cold reads.
 //! Each runs bounded steps and ends at [`Threads::stop`].
+//!
+//! Long work gives way to commands: it works in slices and rests as long as it worked, so that it
+//! never takes more than half a core for long.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::mpsc::channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -11,7 +14,6 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 use super::core::Core;
-use super::pace::Haste;
 
 /// How often it is looked whether a checkpoint, a merge or an unload is due.
 const MAINTENANCE_PERIOD: Duration = Duration::from_millis(100);
@@ -19,6 +21,11 @@ const MAINTENANCE_PERIOD: Duration = Duration::from_millis(100);
 const EXPIRY_PERIOD: Duration = Duration::from_millis(50);
 /// Wait after a failed checkpoint or merge, so that a broken disk is not hammered.
 const RETRY_PERIOD: Duration = Duration::from_secs(5);
+
+/// Work in a row, in microseconds.
+const SLICE_US: u64 = 500;
+/// Longest rest: what took longer waited for the disk.
+const REST_US_MAX: u64 = 4 * SLICE_US;
 
 /// Dirty entries take too much of the memory budget.
 pub(super) const CHECKPOINT: u8 = 1;
@@ -132,5 +139,47 @@ fn expire(core: &Core) {
                 return;
             }
         }
+    }
+}
+
+/// Whether somebody waits for the end of the work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Haste {
+    /// As fast as it goes.
+    Awaited,
+    /// In the background.
+    Idle,
+}
+
+/// Rests between slices of background work.
+pub struct Pacer<'c> {
+    core: &'c Core,
+    rests: bool,
+    since_us: u64,
+}
+
+impl<'c> Pacer<'c> {
+    /// Starts a slice. Without background threads nobody could use the rests, so there are none.
+    pub fn start(core: &'c Core, haste: Haste) -> Pacer<'c> {
+        let rests = haste == Haste::Idle && core.options.background;
+        Pacer { core, rests, since_us: core.clock.monotonic_us() }
+    }
+
+    /// Between two steps of the work; no lock may be held. Rests when the slice is used up, unless
+    /// writers wait for what the work will release, or the engine closes.
+    pub fn step(&mut self) {
+        if !self.rests {
+            return;
+        }
+        let worked_us = self.core.clock.monotonic_us().saturating_sub(self.since_us);
+        if worked_us < SLICE_US {
+            return;
+        }
+        let core = self.core;
+        if core.log.is_full() || core.throttle.is_over() || core.closing.load(Relaxed) {
+            return;
+        }
+        core.news.wait(CLOSE, Duration::from_micros(worked_us.min(REST_US_MAX)));
+        self.since_us = core.clock.monotonic_us();
     }
 }

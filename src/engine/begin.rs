@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 use crate::format::record::Record;
+use crate::keyspace::entry::EntryRef;
 use crate::keyspace::object::ValueRef;
 use crate::log::{Reservation, Reserve, SpaceClass};
 use crate::snapshot::part_set::PartSet;
@@ -19,6 +20,7 @@ use crate::types::{KeyspaceId, Lsn, Position};
 
 use super::core::Core;
 use super::shard::Shard;
+use super::staging::{Copied, Copying};
 use super::throttle::Pace;
 use super::unit::{Key, Unit};
 
@@ -46,13 +48,6 @@ impl Intent {
         Intent { write: true, frees: false, frame_bytes, now_ms }
     }
 }
-
-/// Bytes of values that a unit may copy into its frame (COPY, SPOP, BITOP), given the value that
-/// stands at each of its keys when it begins (D6).
-pub type CopiedBytes<'c> = &'c dyn for<'v> Fn(Standing<'_, 'v>) -> u64;
-
-/// The value of a key, live or past its deadline.
-pub type Standing<'s, 'v> = &'s dyn Fn(&Key<'_>) -> Option<ValueRef<'v>>;
 
 /// Room for copied values that is reserved before any has been looked at, in bytes: small ones are
 /// found to fit, and their units begin at once.
@@ -143,23 +138,26 @@ pub(super) type Guards<'e> = SmallVec<[(usize, MutexGuard<'e, Shard>); 1]>;
 impl Core {
     /// Locks the shards of `keys` and starts a unit on them.
     pub fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
-        self.start(keys, &intent, false, None)
+        self.start(keys, &intent, false, None).unwrap_or_else(|_| unreachable!("it copies nothing"))
     }
 
     /// As [`Core::begin`], or [`Core::begin_all`] for `all`, for a unit that copies values.
+    ///
+    /// # Errors
+    /// With what must be logged ahead before it can begin.
     pub fn begin_copying<'e>(
         &'e self,
         keys: &[Key<'_>],
         all: bool,
         intent: Intent,
-        copied: CopiedBytes<'_>,
-    ) -> Begin<'e> {
-        self.start(keys, &intent, all, Some(copied))
+        copying: &Copying<'_>,
+    ) -> Copied<Begin<'e>> {
+        self.start(keys, &intent, all, Some(copying))
     }
 
     /// Locks every shard and starts a unit on the whole keyspace; `keys` are those it will touch.
     pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
-        self.start(keys, &intent, true, None)
+        self.start(keys, &intent, true, None).unwrap_or_else(|_| unreachable!("it copies nothing"))
     }
 
     fn start<'e>(
@@ -167,21 +165,21 @@ impl Core {
         keys: &[Key<'_>],
         intent: &Intent,
         all: bool,
-        copied: Option<CopiedBytes<'_>>,
-    ) -> Begin<'e> {
+        copying: Option<&Copying<'_>>,
+    ) -> Copied<Begin<'e>> {
         let mut frame_bytes = intent.frame_bytes;
         if intent.write {
             // A key past its deadline is removed in the same frame, before it is written (D13).
             let removals = keys.iter().map(|key| key.bytes.len() + Record::HEAD_BYTES_MAX);
             frame_bytes += removals.sum::<usize>() as u64;
         }
-        let mut value_bytes = if copied.is_some() { COPIED_BYTES_GUESS } else { 0 };
+        let mut value_bytes = if copying.is_some() { COPIED_BYTES_GUESS } else { 0 };
         loop {
             let room = match self.admit(intent, frame_bytes.saturating_add(value_bytes)) {
                 Admission::Free => None,
                 Admission::Granted(room) => Some(room),
-                Admission::Wait => return Begin::Wait,
-                Admission::Refused(error) => return Begin::Refused(error),
+                Admission::Wait => return Ok(Begin::Wait),
+                Admission::Refused(error) => return Ok(Begin::Refused(error)),
             };
             let mut guards = Guards::new();
             let locked = match all {
@@ -189,13 +187,16 @@ impl Core {
                 false => self.lock_shards(keys, &mut guards),
             };
             if let Err(error) = locked {
-                return Begin::Refused(error);
+                return Ok(Begin::Refused(error));
             }
             if let Some(fetch) = self.cold_keys(keys, &guards) {
-                return Begin::Cold(fetch);
+                return Ok(Begin::Cold(fetch));
             }
-            if let Some(copied) = copied {
-                let needed = copied(&|key| self.value(key, &guards));
+            let mut staged = Vec::new();
+            if let Some(copying) = copying {
+                staged = self.find_staged(keys, copying, &guards, intent.now_ms)?;
+                let is_staged = |index: usize| staged.get(index).is_some_and(Option::is_some);
+                let needed = (copying.bytes)(&|key| self.value(key, &guards), &is_staged);
                 if needed > value_bytes {
                     // Room is reserved before the locks are taken, so both are taken anew.
                     value_bytes = needed;
@@ -206,7 +207,9 @@ impl Core {
                 guards.iter_mut().for_each(|(_, shard)| note_writer(shard));
             }
             let first = if all { None } else { keys.first() };
-            return Begin::Ready(Unit::new(self, guards, intent.now_ms, room, first));
+            let mut unit = Unit::new(self, guards, intent.now_ms, room, first);
+            unit.staged = staged.into_iter().flatten().collect();
+            return Ok(Begin::Ready(unit));
         }
     }
 
@@ -221,14 +224,18 @@ impl Core {
 
     /// The value of a key whose shard is locked.
     fn value<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> Option<ValueRef<'g>> {
+        self.entry(key, guards).and_then(|entry| entry.value())
+    }
+
+    /// What memory knows of a key whose shard is locked.
+    pub(super) fn entry<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> Option<EntryRef<'g>> {
         let shard = self.locked(key, guards);
         let keyspace = shard.databases.keyspace(key.db);
-        let entry = shard.partition.find(keyspace, key.position, key.bytes);
-        entry.and_then(|entry| entry.value())
+        shard.partition.find(keyspace, key.position, key.bytes)
     }
 
     /// The shard of a key among those that are locked.
-    fn locked<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> &'g Shard {
+    pub(super) fn locked<'g>(&self, key: &Key<'_>, guards: &'g Guards<'_>) -> &'g Shard {
         if let [(_, shard)] = guards.as_slice() {
             return shard;
         }
@@ -253,16 +260,21 @@ impl Core {
         match self.reserve(frame_bytes, class) {
             Reserve::Granted(room) => Admission::Granted(room),
             Reserve::Wait => Admission::Wait,
-            Reserve::Full => Admission::Refused(match self.log.poisoned() {
-                Some(reason) => Error::Poisoned { reason: reason.into() },
-                None => Error::DiskFull,
-            }),
+            Reserve::Full => Admission::Refused(self.no_room()),
+        }
+    }
+
+    /// Why the log has no room.
+    pub(super) fn no_room(&self) -> Error {
+        match self.log.poisoned() {
+            Some(reason) => Error::Poisoned { reason: reason.into() },
+            None => Error::DiskFull,
         }
     }
 
     /// As [`crate::log::Log::reserve`]; without background threads what it would wait for is done
     /// here.
-    fn reserve(&self, frame_bytes: u64, class: SpaceClass) -> Reserve<'_> {
+    pub(super) fn reserve(&self, frame_bytes: u64, class: SpaceClass) -> Reserve<'_> {
         let reserve = self.log.reserve(frame_bytes, class);
         if self.options.background || matches!(reserve, Reserve::Granted(_)) {
             return reserve;

@@ -18,8 +18,8 @@ use crate::snapshot::part_writer::PartWriter;
 use crate::snapshot::{Manifest, PartMeta, RowKey, RowValue, SlotCount};
 use crate::types::{KeyspaceId, Lsn};
 
+use super::background::{Haste, Pacer};
 use super::core::Core;
-use super::pace::{Haste, Pacer};
 use super::stats::add;
 
 /// Bytes that one lock hold may capture.
@@ -81,7 +81,7 @@ impl Core {
         self.resolve_pending()?;
         // Whatever has an LSN up to here was applied under its shard's lock before that shard is
         // captured, so the part holds it (or something newer).
-        let cut = self.log.last_lsn();
+        let (cut, log_start_lsn) = self.stages.cut(&self.log);
         if cut < snapshots.manifest().log_start_lsn {
             return Ok(());
         }
@@ -89,7 +89,7 @@ impl Core {
         // The part that is about to be written takes this id, and no other ever does.
         let generation = snapshots.next_part_id;
         self.each_shard(|shard| shard.partition.begin_capture(generation))?;
-        let installed = self.capture_and_install(snapshots, cut, haste);
+        let installed = self.capture_and_install(snapshots, (cut, log_start_lsn), haste);
         self.end_capture(installed.is_ok(), haste)?;
         if installed.is_ok() {
             self.stats.checkpoint_at_bytes.store(logged, Relaxed);
@@ -108,14 +108,19 @@ impl Core {
         Ok(())
     }
 
-    fn capture_and_install(&self, snapshots: &mut Snapshots, cut: Lsn, haste: Haste) -> Result<()> {
+    fn capture_and_install(
+        &self,
+        snapshots: &mut Snapshots,
+        (cut, log_start_lsn): (Lsn, Lsn),
+        haste: Haste,
+    ) -> Result<()> {
         let captured = self.capture(snapshots, haste)?;
         let databases = self.lock(0)?.databases.clone();
         // The MANIFEST may only name what the log can prove, at every durability level (D4).
         self.wait_durable(captured.max_lsn.max(databases.lsn()).max(cut))?;
         let mut next = snapshots.manifest().clone();
         next.databases = databases.to_manifest();
-        next.log_start_lsn = cut + 1;
+        next.log_start_lsn = log_start_lsn;
         next.parts.extend(captured.part);
         self.install(snapshots, next)
     }
@@ -191,7 +196,7 @@ impl Core {
                 capture.clear();
                 more = self.capture_step(index, keyspace, &mut capture)?;
                 max_lsn = max_lsn.max(capture.max_lsn);
-                write_rows(&capture, writer)?;
+                write_rows(&capture, writer, pacer)?;
                 pacer.step();
             }
             counts.extend(self.lock(index)?.partition.changed_counts(keyspace));
@@ -255,7 +260,7 @@ impl Core {
     }
 }
 
-fn write_rows(capture: &Capture, writer: &mut PartWriter) -> Result<()> {
+fn write_rows(capture: &Capture, writer: &mut PartWriter, pacer: &mut Pacer<'_>) -> Result<()> {
     for row in capture.rows() {
         let key = RowKey { keyspace: row.keyspace, position: row.position, key: row.key };
         let value = match row.value {
@@ -267,7 +272,10 @@ fn write_rows(capture: &Capture, writer: &mut PartWriter) -> Result<()> {
                 RowValue::Paged { expire_at_ms, raw, len, generation, pages }
             }
             CapturedValue::Packed { expire_at_ms, blob } => RowValue::Packed { expire_at_ms, blob },
-            CapturedValue::Chunked { head, chunks } => RowValue::Chunked { head, chunks },
+            CapturedValue::Chunked { head, chunks } => {
+                writer.push_chunked(&key, row.lsn, head, chunks, &mut || pacer.step())?;
+                continue;
+            }
         };
         writer.push(&key, row.lsn, &value)?;
     }

@@ -10,8 +10,8 @@ use crate::snapshot::merge::{Merge, merge};
 use crate::snapshot::part_reader::PartReader;
 use crate::snapshot::part_set::PartSet;
 
+use super::background::{Haste, Pacer};
 use super::core::Core;
-use super::pace::{Haste, Pacer};
 use super::stats::add;
 
 /// Outputs of a merge are cut at this size, in bytes.

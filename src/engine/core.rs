@@ -19,6 +19,7 @@ use crate::value::members::MemberHasher;
 use super::checkpoint::Snapshots;
 use super::cold_read::{AsideReads, ReadPool};
 use super::shard::Shard;
+use super::staging::Stages;
 use super::stats::Counters;
 use super::throttle::Throttle;
 
@@ -61,6 +62,8 @@ pub struct Core {
     pub memory_bytes: AtomicU64,
     /// How writers keep to it.
     pub throttle: Throttle,
+    /// Collections that are logged ahead of the record that gives them to a key.
+    pub stages: Arc<Stages>,
     /// What background threads are called for.
     pub news: Signal,
     /// Whether the least used leave memory first, and not those idle for longest.

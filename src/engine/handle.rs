@@ -12,12 +12,12 @@ use crate::io::{Clock, Storage};
 use crate::options::Options;
 use crate::types::{Durability, Lsn, Position};
 
-use super::background::Threads;
-use super::begin::{Begin, ColdFetch, CopiedBytes, Intent};
+use super::background::{Haste, Threads};
+use super::begin::{Begin, ColdFetch, Intent};
 use super::core::Core;
-use super::pace::Haste;
 use super::pins::Pinned;
 use super::recovery::{recover, sync_interval_ms};
+use super::staging::{Copied, Copying, StageOrder, Staged};
 use super::stats::{RecoverySummary, Stats};
 use super::unit::{Key, Unit};
 
@@ -246,14 +246,26 @@ impl Engine {
     }
 
     /// As [`Engine::begin`], or [`Engine::begin_all`] for `all`, for a unit that copies values.
+    ///
+    /// # Errors
+    /// With a huge value that must be logged ahead, by [`Engine::stage`], before it can begin.
     pub fn begin_copying<'e>(
         &'e self,
         keys: &[Key<'_>],
         all: bool,
         intent: Intent,
-        copied: CopiedBytes<'_>,
-    ) -> Begin<'e> {
-        self.core.begin_copying(keys, all, intent, copied)
+        copying: &Copying<'_>,
+    ) -> Copied<Begin<'e>> {
+        self.core.begin_copying(keys, all, intent, copying)
+    }
+
+    /// Logs a huge value ahead of the unit that will copy it. Takes long: not for workers. Stops
+    /// early once nobody wants it any more.
+    ///
+    /// # Errors
+    /// `DiskFull` when the log has no room for it, `Poisoned`; nothing was changed then.
+    pub fn stage(&self, order: StageOrder, is_wanted: &dyn Fn() -> bool) -> Result<Staged> {
+        self.core.stage(order, is_wanted)
     }
 
     /// A unit that only scans: it locks one partition at a time and may read the disk.

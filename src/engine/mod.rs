@@ -7,8 +7,8 @@ pub mod begin;
 pub mod embed;
 pub mod offline;
 pub mod offline_scan;
-mod pace;
 pub mod repair;
+pub mod staging;
 pub mod stats;
 pub mod unit;
 
@@ -35,6 +35,6 @@ mod unit_copy;
 mod unit_reach;
 pub mod waiting;
 
-pub use self::begin::{Begin, ColdFetch, CopiedBytes, Finished, Intent, Lookups, Standing};
+pub use self::begin::{Begin, ColdFetch, Finished, Intent, Lookups};
 pub use self::handle::Engine;
 pub use self::pins::Pinned;

@@ -4,7 +4,7 @@
 //! The inspector looks at a directory through this, and the repair builds on it. Nothing here
 //! writes, locks, or starts an epoch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ use crate::value::members::MemberHasher;
 
 use super::cold_read::cold_of;
 use super::databases::Databases;
-use super::replay::{MALFORMED_ITEMS, is_sound};
+use super::replay::{MALFORMED_ITEMS, MISSING_STAGE, is_sound};
 
 /// Progress is told after so many frames.
 const PROGRESS_FRAMES: u64 = 4096;
@@ -141,10 +141,25 @@ impl Offline {
 
     /// Applies a frame, whole or not at all (D9).
     fn apply(&mut self, frame: &FrameView<'_>) -> Result<()> {
+        let mut stages = BTreeMap::new();
         for record in records(frame.payload) {
             let record = record.map_err(|error| self.bad_record(frame, error.reason))?;
             if !is_sound(&record) {
                 return Err(self.bad_record(frame, MALFORMED_ITEMS));
+            }
+            let is_there = match record {
+                Record::Stage { key, stage, begins: true, .. } => {
+                    stages.insert((key, stage), true);
+                    true
+                }
+                Record::PutStaged { key, stage, .. } => {
+                    let known = stages.insert((key, stage), false);
+                    known.unwrap_or_else(|| self.partition.has_stage(key, stage))
+                }
+                _ => true,
+            };
+            if !is_there {
+                return Err(self.bad_record(frame, MISSING_STAGE));
             }
         }
         // A frame may change the map more than once.

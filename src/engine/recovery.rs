@@ -27,6 +27,7 @@ use super::core::{Core, Padded};
 use super::databases::Databases;
 use super::replay::{Replay, Replayed};
 use super::shard::Shard;
+use super::staging::Stages;
 use super::stats::{Counters, RecoverySummary};
 use super::throttle::Throttle;
 use super::waiting::Waiting;
@@ -76,8 +77,7 @@ pub fn recover(
     let epoch = raise_epoch(&mut snapshots, &manifest, &end)?;
     // No epoch is used twice, so even with one seed for all openings no salt is: under an old salt
     // the old bytes of a recycled file would be valid.
-    let salt_seed = entropy.number()? ^ u64::from(epoch);
-    let config = log_config(&options, &manifest, epoch, salt_seed);
+    let config = log_config(&options, &manifest, epoch, entropy.number()? ^ u64::from(epoch));
     let log = Log::create(storage.clone(), clock.clone(), config, &end)?;
     if !summary.used_previous_manifest {
         release(&snapshots.store, &log)?;
@@ -104,6 +104,7 @@ pub fn recover(
         closing: AtomicBool::new(false),
         active_expiry: AtomicBool::new(true),
         throttle: Throttle::default(),
+        stages: Arc::new(Stages::new(epoch)),
         news: Signal::default(),
         unload_by_frequency: AtomicBool::new(false),
         clock_floor_ms: AtomicU64::new(now_ms),
@@ -210,6 +211,7 @@ fn shards(
     databases: &Arc<Databases>,
 ) -> Box<[Padded<Mutex<Shard>>]> {
     let shard = |mut partition: Partition| {
+        partition.forget_stages();
         let held: Vec<KeyspaceId> = partition.keyspaces().collect();
         for dead in held.into_iter().filter(|keyspace| !databases.is_live(*keyspace)) {
             partition.remove_keyspace(dead);

@@ -142,12 +142,23 @@ struct BadRecord {
 /// What is wrong with a record that is not [`is_sound`].
 pub(super) const MALFORMED_ITEMS: &str = "the items of a collection are malformed";
 
+/// What is wrong with a record that [`lacks_stage`].
+pub(super) const MISSING_STAGE: &str = "a collection that was logged ahead is not there";
+
+/// Whether a record gives a key the collection of a stage that no record before it holds.
+fn lacks_stage(partition: &Partition, record: &Record<'_>) -> bool {
+    matches!(record, Record::PutStaged { key, stage, .. } if !partition.has_stage(key, *stage))
+}
+
 /// Whether what a record holds of a collection may be walked without further checks.
 pub(super) fn is_sound(record: &Record<'_>) -> bool {
     match record {
         Record::PutPacked { blob, .. } => packed::validate(blob).is_some(),
         Record::Edit { creates, shape, edit, .. } => {
             collection::is_valid(*shape, edit) && (!creates || collection::can_create(edit))
+        }
+        Record::Stage { shape, edit, .. } => {
+            collection::is_valid(*shape, edit) && collection::can_create(edit)
         }
         _ => true,
     }
@@ -197,18 +208,27 @@ impl Thread<'_> {
                 return Err(BadRecord { lsn: frame.lsn, offset: 0, reason: MALFORMED_ITEMS });
             }
             if let Some(key) = record.key() {
-                self.apply(self.hasher.position(key), &record, frame);
+                self.apply(self.hasher.position(key), &record, frame)?;
             }
         }
         Ok(())
     }
 
-    fn apply(&mut self, position: Position, record: &Record<'_>, frame: &FrameAt) {
+    fn apply(
+        &mut self,
+        position: Position,
+        record: &Record<'_>,
+        frame: &FrameAt,
+    ) -> std::result::Result<(), BadRecord> {
         let index = position.slot() as usize * self.total / SLOT_COUNT;
         let own = index.checked_sub(self.first).and_then(|index| self.own.get_mut(index));
         if let Some(partition) = own {
+            if lacks_stage(partition, record) {
+                return Err(BadRecord { lsn: frame.lsn, offset: 0, reason: MISSING_STAGE });
+            }
             let at = At { lsn: frame.lsn, now_ms: frame.wall_ms, fresh: false };
             partition.apply(position, record, at, None);
         }
+        Ok(())
     }
 }

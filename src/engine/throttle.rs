@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-use super::background::{CHECKPOINT, UNLOAD};
+use super::background::{CHECKPOINT, Haste, UNLOAD};
 use super::budget::{DIRTY_BYTES_MIN, DIRTY_SHARE};
 use super::core::Core;
-use super::pace::Haste;
 use super::stats::add;
 
 /// Part of the memory budget that may be in no part before writers wait. A checkpoint starts at

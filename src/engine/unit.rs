@@ -1,8 +1,8 @@
 //! One atomic unit: a command, an EXEC, a batch. One unit is one log frame (D9).
 
 use std::cell::Cell;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 
@@ -13,7 +13,6 @@ use crate::keyspace::entry::EntryRef;
 use crate::keyspace::mutation::At;
 pub use crate::keyspace::object::{ValueHandle, ValueRef, ValueSize};
 use crate::keyspace::partition::Seat;
-use crate::limits::VALUE_INLINE_BYTES_MAX;
 use crate::log::{Frame, Reservation};
 use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
 use crate::value::members::MemberHasher;
@@ -23,6 +22,8 @@ use super::begin::{Finished, Guards, Lookups};
 use super::cold_read::Aside;
 use super::core::{Core, Waste};
 use super::shard::{Shard, known_lsn};
+use super::staging::Staged;
+pub use super::unit_copy::NewString;
 use super::unit_reach::Reach;
 use super::waiting::Serve;
 
@@ -43,35 +44,6 @@ pub struct Key<'a> {
     pub position: Position,
     /// The key.
     pub bytes: &'a [u8],
-}
-
-/// A string on its way into the keyspace.
-#[derive(Clone, Debug)]
-pub enum NewString<'a> {
-    /// Copied.
-    Copied(&'a [u8]),
-    /// Kept by reference where it is large.
-    Shared(Bytes),
-}
-
-impl NewString<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            NewString::Copied(bytes) => bytes,
-            NewString::Shared(bytes) => bytes,
-        }
-    }
-
-    /// A handle for a large value; small ones are copied into their entry.
-    fn handle(&self) -> Option<ValueHandle> {
-        if self.bytes().len() <= VALUE_INLINE_BYTES_MAX {
-            return None;
-        }
-        Some(ValueHandle::String(StringHandle::from(match self {
-            NewString::Shared(bytes) => bytes.clone(),
-            NewString::Copied(bytes) => Bytes::copy_from_slice(bytes),
-        })))
-    }
 }
 
 /// A live key as a reader sees it.
@@ -138,6 +110,8 @@ pub struct Unit<'e> {
     pub(super) reach: Reach,
     /// What it shows instead of what memory holds.
     pub(super) aside: Option<Box<Aside>>,
+    /// What has been logged ahead for it.
+    pub(super) staged: Box<[Arc<Staged>]>,
     /// Clients that waited, and have been served by this unit.
     pub(super) served: Vec<Box<dyn Serve>>,
     /// The first key as it was hashed to find its partition, so that a handler need not hash again.
@@ -183,6 +157,7 @@ impl<'e> Unit<'e> {
             lookups: Lookups::default(),
             reach: Reach::default(),
             aside: None,
+            staged: Box::default(),
             served: Vec::new(),
             first: first.map(|key| (key.bytes.as_ptr(), key.bytes.len(), key.position)),
         }
@@ -495,6 +470,7 @@ impl<'e> Unit<'e> {
         handle: Option<ValueHandle>,
     ) {
         match &handle {
+            _ if matches!(record, Record::PutStaged { .. }) => self.frame.push(record),
             None | Some(ValueHandle::Packed(_)) => self.frame.push(record),
             Some(ValueHandle::String(StringHandle::Flat(bytes))) => {
                 self.frame.push_shared(record, std::slice::from_ref(bytes))
@@ -503,7 +479,8 @@ impl<'e> Unit<'e> {
                 self.frame.push_shared(record, paged.pages())
             }
             Some(ValueHandle::Collection(collection)) => {
-                self.frame.push_shared(record, &collection.chunks().encoded());
+                let pieces: Vec<Bytes> = collection.chunks().encoded().collect();
+                self.frame.push_shared(record, &pieces);
             }
         }
         let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh };

@@ -119,6 +119,33 @@ pub enum Record<'a> {
         /// Counts.
         counts: CountDelta,
     },
+    /// Neither: a run of a collection, logged ahead of the record that gives the collection to a
+    /// key. Until then nobody sees it; if that record does not come, it was never there.
+    Stage {
+        /// The key that it will be given to.
+        key: &'a [u8],
+        /// Which stage it belongs to: no two stages of a log have one number.
+        stage: u64,
+        /// Whether the collection begins with this run.
+        begins: bool,
+        /// Kind and encoding of the collection.
+        shape: u8,
+        /// The run.
+        edit: Edit<'a>,
+    },
+    /// Absolute: the key now holds the collection of a stage and this deadline.
+    PutStaged {
+        /// Keyspace.
+        keyspace: KeyspaceId,
+        /// Key.
+        key: &'a [u8],
+        /// Deadline in Unix milliseconds.
+        expire_at_ms: Option<u64>,
+        /// The stage, which ends with this.
+        stage: u64,
+        /// Counts.
+        counts: CountDelta,
+    },
     /// Absolute: databases now stand for these keyspaces (FLUSHDB, FLUSHALL, SWAPDB). Databases not
     /// named keep theirs. The only record that belongs to every partition.
     Databases {
@@ -136,12 +163,15 @@ mod kind {
     pub const DATABASES: u8 = 5;
     pub const PUT_PACKED: u8 = 6;
     pub const EDIT: u8 = 7;
+    pub const STAGE: u8 = 8;
+    pub const PUT_STAGED: u8 = 9;
 }
 
 /// Bits of the flags byte above the two count deltas.
 const HAS_EXPIRY: u8 = 1 << 4;
 const RAW: u8 = 1 << 5;
 const CREATES: u8 = 1 << 4;
+const BEGINS: u8 = 1 << 4;
 const REASON_SHIFT: u32 = 4;
 const COUNTS_MASK: u8 = 0x0f;
 
@@ -192,6 +222,19 @@ impl Record<'_> {
                 out.push(*shape);
                 edit.encode_head(trailing_len, out);
             }
+            Record::Stage { key, stage, begins, shape, edit } => {
+                out.extend_from_slice(&[kind::STAGE, if *begins { BEGINS } else { 0 }]);
+                encode_prefixed(out, key);
+                out.extend_from_slice(&stage.to_le_bytes());
+                out.push(*shape);
+                edit.encode_head(trailing_len, out);
+            }
+            Record::PutStaged { keyspace, key, expire_at_ms, stage, counts } => {
+                let flags = counts.encode() | expiry_flag(*expire_at_ms);
+                encode_key(out, kind::PUT_STAGED, flags, *keyspace, key);
+                encode_expiry(out, *expire_at_ms);
+                out.extend_from_slice(&stage.to_le_bytes());
+            }
             Record::Databases { changed } => {
                 out.extend_from_slice(&[kind::DATABASES, 0]);
                 varint::encode(changed.len() as u64, out);
@@ -214,7 +257,9 @@ impl Record<'_> {
             | Record::Expire { key, .. }
             | Record::WriteRange { key, .. }
             | Record::PutPacked { key, .. }
-            | Record::Edit { key, .. } => Some(key),
+            | Record::Edit { key, .. }
+            | Record::Stage { key, .. }
+            | Record::PutStaged { key, .. } => Some(key),
             Record::Databases { .. } => None,
         }
     }
@@ -224,7 +269,7 @@ impl Record<'_> {
             Record::Put { value, .. } => value.bytes,
             Record::WriteRange { bytes, .. } => bytes,
             Record::PutPacked { blob, .. } => blob,
-            Record::Edit { edit, .. } => edit.trailing_bytes(),
+            Record::Edit { edit, .. } | Record::Stage { edit, .. } => edit.trailing_bytes(),
             _ => &[],
         }
     }
@@ -269,9 +314,9 @@ fn decode<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
     let known = match kind {
         kind::PUT => COUNTS_MASK | HAS_EXPIRY | RAW,
         kind::DELETE => COUNTS_MASK | 3 << REASON_SHIFT,
-        kind::EXPIRE => COUNTS_MASK | HAS_EXPIRY,
         kind::WRITE_RANGE | kind::DATABASES => 0,
-        kind::PUT_PACKED => COUNTS_MASK | HAS_EXPIRY,
+        kind::EXPIRE | kind::PUT_PACKED | kind::PUT_STAGED => COUNTS_MASK | HAS_EXPIRY,
+        kind::STAGE => BEGINS,
         kind::EDIT => COUNTS_MASK | CREATES,
         _ => return Err(decoder.error(2, "unknown kind of record")),
     };
@@ -280,8 +325,10 @@ fn decode<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
     }
     let counts =
         CountDelta::decode(flags).ok_or_else(|| decoder.error(1, "invalid count delta"))?;
-    if kind == kind::DATABASES {
-        return decode_databases(decoder);
+    match kind {
+        kind::DATABASES => return decode_databases(decoder),
+        kind::STAGE => return decode_stage(decoder, flags & BEGINS != 0),
+        _ => {}
     }
     let flags_at = decoder.offset() as u64 - 1;
     let keyspace = decoder.varint_u32()?;
@@ -312,6 +359,10 @@ fn decode<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
             let (expire_at_ms, blob) = (expiry(decoder)?, decoder.prefixed()?);
             Record::PutPacked { keyspace, key, expire_at_ms, blob, counts }
         }
+        kind::PUT_STAGED => {
+            let (expire_at_ms, stage) = (expiry(decoder)?, decoder.u64()?);
+            Record::PutStaged { keyspace, key, expire_at_ms, stage, counts }
+        }
         kind::EDIT => {
             let (creates, shape) = (flags & CREATES != 0, decoder.u8()?);
             let edit = Edit::decode(decoder)?;
@@ -330,6 +381,11 @@ fn decode<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
 
 fn range_fits(offset: u64, len: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| end <= STRING_BYTES_MAX)
+}
+
+fn decode_stage<'a>(decoder: &mut Decoder<'a>, begins: bool) -> Result<Record<'a>, DecodeError> {
+    let (key, stage, shape) = (decoder.prefixed()?, decoder.u64()?, decoder.u8()?);
+    Ok(Record::Stage { key, stage, begins, shape, edit: Edit::decode(decoder)? })
 }
 
 fn decode_databases<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
@@ -357,8 +413,12 @@ fn decode_databases<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeE
 fn encode_key(out: &mut Vec<u8>, kind: u8, flags: u8, keyspace: KeyspaceId, key: &[u8]) {
     out.extend_from_slice(&[kind, flags]);
     varint::encode(u64::from(keyspace), out);
-    varint::encode(key.len() as u64, out);
-    out.extend_from_slice(key);
+    encode_prefixed(out, key);
+}
+
+fn encode_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
+    varint::encode(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
 }
 
 fn expiry_flag(expire_at_ms: Option<u64>) -> u8 {
@@ -429,6 +489,11 @@ mod tests {
                 let (creates, shape) = (number % 2 == 0, keys.unsigned_abs());
                 Record::Edit { keyspace, key, creates, shape, edit, counts }
             }
+            6 => {
+                let (begins, edit) = (number % 2 == 1, Edit::Put { items: bytes });
+                Record::Stage { key, stage: *number, begins, shape: keys.unsigned_abs(), edit }
+            }
+            7 => Record::PutStaged { keyspace, key, expire_at_ms, stage: *number, counts },
             _ => Record::Databases {
                 changed: bytes.iter().map(|&byte| (u32::from(byte), keyspace)).collect(),
             },
@@ -459,7 +524,7 @@ mod tests {
     proptest! {
         #[test]
         fn records_read_back_in_order(
-            owned in vec((0u8..7, 0..KeyspaceId::MAX, vec(any::<u8>(), 0..40), any::<Option<u64>>(),
+            owned in vec((0u8..9, 0..KeyspaceId::MAX, vec(any::<u8>(), 0..40), any::<Option<u64>>(),
                 vec(any::<u8>(), 0..300), (-1i8..=1, -1i8..=1), 0..=STRING_BYTES_MAX - 300), 0..6)
         ) {
             let written: Vec<Record<'_>> = owned.iter().map(record).collect();
@@ -471,7 +536,7 @@ mod tests {
 
         #[test]
         fn whatever_decodes_encodes_to_the_same_bytes(
-            payload in vec(any::<u8>(), 0..80), kind in 1u8..8
+            payload in vec(any::<u8>(), 0..80), kind in 1u8..10
         ) {
             let mut payload = payload;
             if let Some(first) = payload.first_mut() {
@@ -511,7 +576,13 @@ mod tests {
     fn unknown_kinds_flags_and_lengths_are_errors_and_end_the_records() {
         for payload in [
             &[0, 0, 1, 1, b'k'][..],
-            &[8, 0, 1, 1, b'k'],
+            &[10, 0, 1, 1, b'k'],
+            &[8, 0x01, 1, b'k', 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 1, 0],
+            &[8, 0x20, 1, b'k', 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 1, 0],
+            &[8, 0, 1, b'k', 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0],
+            &[8, 0, 1, b'k', 0, 0, 0, 0, 0, 0, 0],
+            &[9, 0x20, 1, 1, b'k', 0, 0, 0, 0, 0, 0, 0, 0],
+            &[9, 0x10, 1, 1, b'k', 0, 0, 0, 0, 0, 0, 0, 0],
             &[6, 0x20, 1, 1, b'k', 0],
             &[7, 0x20, 1, 1, b'k', 0x40, 1, 0],
             &[7, 0, 1, 1, b'k', 0x40, 0, 0],

@@ -4,7 +4,7 @@ use crate::command::args::Args;
 use crate::command::number::parse_integer;
 use crate::command::row::{first_key, key_arg, keys_at, named_key, word};
 use crate::command::spec::key_flag::{ACCESS, OW, RO, RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Spec, flag};
 
 use super::database::{database_arg, same_object};
 
@@ -26,6 +26,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("destination-db", ArgKind::Integer).behind("DB").optional(),
                 word("replace", "REPLACE").optional(),
             ],
+            copies: Copies::Whole(|args| Some(!Options::of(args)?.replace)),
             ..Spec::EMPTY
         },
         run: copy,
@@ -39,6 +40,7 @@ pub const COMMANDS: &[Command] = &[
             keys: &[first_key(RW | ACCESS | UPDATE)],
             summary: "Moves a key to another database, unless it has that key already.",
             args: &[key_arg(), Arg::new("db", ArgKind::Integer)],
+            copies: Copies::Whole(|_| Some(true)),
             ..Spec::EMPTY
         },
         run: move_key,
@@ -57,22 +59,37 @@ pub fn key_elsewhere(args: &Args<'_>) -> Option<(u32, usize)> {
     dbs.next().and_then(|index| Some((number(index + 1)?, 2)))
 }
 
+/// The options of COPY.
+struct Options<'a> {
+    /// The database of the destination.
+    db: Option<&'a [u8]>,
+    replace: bool,
+}
+
+impl<'a> Options<'a> {
+    /// None where they break the syntax.
+    fn of(args: &Args<'a>) -> Option<Options<'a>> {
+        let mut options = Options { db: None, replace: false };
+        let mut index = 3;
+        while index < args.len() {
+            if args.is(index, "REPLACE") {
+                options.replace = true;
+            } else if args.is(index, "DB") && index + 1 < args.len() {
+                index += 1;
+                options.db = Some(args.get(index));
+            } else {
+                return None;
+            }
+            index += 1;
+        }
+        Some(options)
+    }
+}
+
 fn copy(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let args = call.args;
-    let mut db = call.db;
-    let mut replace = false;
-    let mut index = 3;
-    while index < args.len() {
-        if args.is(index, "REPLACE") {
-            replace = true;
-        } else if args.is(index, "DB") && index + 1 < args.len() {
-            index += 1;
-            db = database_arg(call.unit, args.get(index))?;
-        } else {
-            return Err(Failure::Syntax);
-        }
-        index += 1;
-    }
+    let Options { db, replace } = Options::of(args).ok_or(Failure::Syntax)?;
+    let db = db.map_or(Ok(call.db), |db| database_arg(call.unit, db))?;
     let from = call.unit.key(call.db, args.get(1));
     let to = call.unit.key(db, args.get(2));
     if from.db == to.db && from.bytes == to.bytes {

@@ -3,7 +3,7 @@
 
 use crate::command::row::{first_key, key_arg, keys_at, named_key};
 use crate::command::spec::key_flag::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE};
-use crate::command::spec::{Call, Command, Failure, Spec, flag};
+use crate::command::spec::{Call, Command, Copies, Failure, Spec, flag};
 use crate::engine::unit::Key;
 use crate::format::record::DeleteReason;
 
@@ -80,6 +80,7 @@ pub const COMMANDS: &[Command] = &[
             keys: &[first_key(RW | ACCESS | DELETE), keys_at(2, 0, 1, OW | UPDATE)],
             summary: "Gives a key another name; what had that name is replaced.",
             args: &[key_arg(), named_key("newkey", 1)],
+            copies: Copies::Whole(|args| (args.get(1) != args.get(2)).then_some(false)),
             ..Spec::EMPTY
         },
         run: rename,
@@ -94,6 +95,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Gives a key another name, unless that name is taken.",
             args: &[key_arg(), named_key("newkey", 1)],
             history: &[("3.2.0", "Equal names are no longer an error.")],
+            copies: Copies::Whole(|_| Some(true)),
             ..Spec::EMPTY
         },
         run: renamenx,

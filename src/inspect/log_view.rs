@@ -173,6 +173,19 @@ fn describe(record: &Record<'_>) -> String {
             collection::describe_edit(*shape, edit),
             describe_counts(*counts)
         ),
+        Record::Stage { key, stage, begins, shape, edit } => format!(
+            "{} {stage:#x} for {} {}, {}",
+            if *begins { "stage" } else { "go on with stage" },
+            quoted(key),
+            collection::kind_name(*shape),
+            collection::describe_edit(*shape, edit)
+        ),
+        Record::PutStaged { keyspace, key, expire_at_ms, stage, counts } => format!(
+            "put keyspace {keyspace} {} = stage {stage:#x}{}{}",
+            quoted(key),
+            expire_at_ms.map_or(String::new(), |at| format!(", expires {}", time(at))),
+            describe_counts(*counts)
+        ),
         Record::Databases { changed } => {
             let pairs: Vec<String> = changed
                 .iter()

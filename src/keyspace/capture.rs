@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::format::part_rows::ChunkedHead;
 use crate::types::{HASH_BITS, KeyspaceId, Lsn, Position};
-use crate::value::chunks::DirtyChunk;
+use crate::value::chunks::DirtyChunks;
 use crate::value::collection::Collection;
 use crate::value::string::{DirtyPage, PROVISIONAL_LSN, StringHandle};
 
@@ -56,7 +56,7 @@ enum RowValue {
     },
     /// The blob stands behind the key up to here.
     Packed(usize),
-    Chunked(ChunkedHead, Vec<DirtyChunk>),
+    Chunked(ChunkedHead, TakenChunks),
 }
 
 /// One row for the part.
@@ -113,7 +113,7 @@ pub enum CapturedValue<'a> {
         /// The head.
         head: ChunkedHead,
         /// The chunks that changed since the capture before, in order.
-        chunks: &'a [DirtyChunk],
+        chunks: &'a dyn DirtyChunks,
     },
 }
 
@@ -147,7 +147,7 @@ impl Capture {
                 return CapturedValue::Packed { expire_at_ms, blob };
             }
             RowValue::Chunked(head, chunks) => {
-                return CapturedValue::Chunked { head: *head, chunks };
+                return CapturedValue::Chunked { head: *head, chunks: &*chunks.chunks };
             }
             RowValue::Inline(end) => &self.bytes[row.key_end..*end],
             RowValue::Flat(bytes) => bytes,
@@ -166,7 +166,7 @@ impl Capture {
         let held = self.rows.iter().map(|row| match &row.value {
             RowValue::Flat(bytes) => bytes.len() as u64,
             RowValue::Paged { pages, .. } => pages.iter().map(|p| p.bytes.len() as u64).sum(),
-            RowValue::Chunked(_, chunks) => chunks.iter().map(DirtyChunk::memory_bytes).sum(),
+            RowValue::Chunked(_, chunks) => chunks.bytes,
             _ => 0,
         });
         self.bytes.len() as u64 + held.sum::<u64>()
@@ -232,7 +232,14 @@ pub fn head_of(collection: &Collection, expire_at_ms: Option<u64>) -> ChunkedHea
 enum Taken {
     Nothing,
     Pages(Vec<DirtyPage>),
-    Chunks(Vec<DirtyChunk>),
+    Chunks(TakenChunks),
+}
+
+/// Chunks of a collection, which are walked off the lock.
+struct TakenChunks {
+    chunks: Box<dyn DirtyChunks>,
+    /// Memory that they take.
+    bytes: u64,
 }
 
 impl Taken {
@@ -241,7 +248,9 @@ impl Taken {
         match object {
             Some(Object::String(StringHandle::Paged(paged))) => Taken::Pages(paged.capture()),
             Some(Object::Collection(collection)) => {
-                Taken::Chunks(collection.chunks_mut().capture(generation))
+                let bytes = collection.chunks().dirty_bytes();
+                let chunks = collection.chunks_mut().take_dirty(generation);
+                Taken::Chunks(TakenChunks { chunks, bytes })
             }
             _ => Taken::Nothing,
         }
@@ -250,9 +259,8 @@ impl Taken {
     /// What it costs of a step's budget, in bytes: handles, since what is bounded is the time.
     fn cost(&self) -> usize {
         match self {
-            Taken::Nothing => 0,
+            Taken::Nothing | Taken::Chunks(_) => 0,
             Taken::Pages(pages) => size_of_val(&pages[..]),
-            Taken::Chunks(chunks) => size_of_val(&chunks[..]),
         }
     }
 }

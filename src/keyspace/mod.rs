@@ -19,6 +19,7 @@ pub mod residency;
 pub mod scan;
 pub mod shape;
 mod space;
+mod stages;
 pub mod table;
 pub mod watch;
 

@@ -52,9 +52,10 @@ fn target_of<'a>(position: Position, record: &Record<'a>) -> Option<(Target<'a>,
         | Record::PutPacked { keyspace, key, counts, .. }
         | Record::Edit { keyspace, key, counts, .. }
         | Record::Delete { keyspace, key, counts, .. }
+        | Record::PutStaged { keyspace, key, counts, .. }
         | Record::Expire { keyspace, key, counts, .. } => (*keyspace, *key, *counts),
         Record::WriteRange { keyspace, key, .. } => (*keyspace, *key, CountDelta::default()),
-        Record::Databases { .. } => return None,
+        Record::Stage { .. } | Record::Databases { .. } => return None,
     };
     let target = Target { keyspace, position, key };
     Some((target, counts))
@@ -65,7 +66,7 @@ impl Partition {
     /// that is given, by handle, and its own bytes are not looked at.
     ///
     /// # Panics
-    /// When a live delta meets no live value: the caller had to look.
+    /// When a live delta meets no live value, or a stage is not there: the caller had to look.
     pub fn apply(
         &mut self,
         position: Position,
@@ -73,9 +74,13 @@ impl Partition {
         at: At,
         shared: Option<ValueHandle>,
     ) {
+        if let Record::Stage { key, stage, begins, shape, edit } = record {
+            return self.stages.log((key, *stage), *begins, *shape, edit, &self.member_hasher);
+        }
         let Some((target, counts)) = target_of(position, record) else {
             return;
         };
+        let shared = shared.or_else(|| self.stages.take(record));
         let Target { keyspace, key, .. } = target;
         self.count(keyspace, position.slot(), counts, at.lsn);
         if let Some(deadline_ms) = earliest_of_record(record, shared.as_ref()) {
@@ -92,6 +97,16 @@ impl Partition {
             Record::PutPacked { expire_at_ms, blob, .. } => {
                 let body = NewBody::CopiedPacked(blob);
                 self.replace(target, *expire_at_ms, false, body, at);
+            }
+            Record::PutStaged { expire_at_ms, .. } => {
+                let handle = shared.expect("the caller has looked for the stage");
+                self.replace(
+                    target,
+                    *expire_at_ms,
+                    false,
+                    NewBody::from_handle(handle, at.lsn),
+                    at,
+                );
             }
             Record::Edit { creates: true, shape, edit, .. } => {
                 let body = match shared {
@@ -111,7 +126,7 @@ impl Partition {
                 let offset = *offset;
                 self.change(target, Change::WriteRange { offset, bytes }, at);
             }
-            Record::Databases { .. } => {}
+            Record::Stage { .. } | Record::Databases { .. } => {}
         }
         self.watches().mark(keyspace, position, key);
         if at.lsn == PROVISIONAL_LSN {

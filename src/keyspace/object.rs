@@ -252,6 +252,22 @@ impl<'a> EntryRef<'a> {
         Some(ValueRef::String(string))
     }
 
+    /// The value by handle, unless this is a tombstone or pending.
+    pub fn handle(self) -> Option<ValueHandle> {
+        Some(match self.object() {
+            Some(Object::String(handle)) => ValueHandle::String(handle.clone()),
+            Some(Object::Collection(collection)) => ValueHandle::Collection(collection.clone()),
+            Some(Object::Pending(_)) => return None,
+            None => match self.packed() {
+                Some(blob) => ValueHandle::Packed(blob.to_vec()),
+                None => {
+                    let bytes = Bytes::copy_from_slice(self.inline()?);
+                    ValueHandle::String(StringHandle::Flat(bytes))
+                }
+            },
+        })
+    }
+
     /// The value, when it is a string.
     pub fn string(self) -> Option<StringRef<'a>> {
         match self.value()? {

@@ -7,17 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Position};
 use crate::value::members::MemberHasher;
-use crate::value::string::StringHandle;
 
 use super::capture::CaptureProgress;
 use super::entry::{EntryRef, prefetch_entry};
 use super::object::{Object, ValueHandle};
 use super::space::Space;
+use super::stages::Stages;
 use super::table::Place;
 use super::watch::Watches;
 
@@ -43,6 +42,8 @@ pub struct Partition {
     random: u64,
     watches: Watches,
     pub(super) member_hasher: MemberHasher,
+    /// Only while a log is replayed.
+    pub(super) stages: Stages,
 }
 
 /// The place of an entry in its partition.
@@ -96,6 +97,7 @@ impl Partition {
             random: 0x9e37_79b9_7f4a_7c15 ^ u64::from(first_slot),
             watches: Watches::default(),
             member_hasher,
+            stages: Stages::default(),
         }
     }
 
@@ -235,19 +237,17 @@ impl Partition {
         position: Position,
         key: &[u8],
     ) -> Option<ValueHandle> {
-        let entry = self.find(keyspace, position, key)?;
-        Some(match entry.object() {
-            Some(Object::String(handle)) => ValueHandle::String(handle.clone()),
-            Some(Object::Collection(collection)) => ValueHandle::Collection(collection.clone()),
-            Some(Object::Pending(_)) => return None,
-            None => match entry.packed() {
-                Some(blob) => ValueHandle::Packed(blob.to_vec()),
-                None => {
-                    let bytes = Bytes::copy_from_slice(entry.inline()?);
-                    ValueHandle::String(StringHandle::Flat(bytes))
-                }
-            },
-        })
+        self.find(keyspace, position, key)?.handle()
+    }
+
+    /// Whether replay has met such a stage for a key, and no record that gave it to the key.
+    pub fn has_stage(&self, key: &[u8], stage: u64) -> bool {
+        self.stages.has(key, stage)
+    }
+
+    /// Forgets the stages that nobody has published: at the end of a log they were never there.
+    pub fn forget_stages(&mut self) {
+        self.stages = Stages::default();
     }
 
     /// What has changed under a provisional LSN, in order.

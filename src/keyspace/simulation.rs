@@ -528,8 +528,8 @@ impl Engine {
                     Row::Packed(expire_at_ms, blob.to_vec())
                 }
                 CapturedValue::Chunked { head, chunks } => {
-                    assert!(chunks.is_sorted_by_key(|chunk| chunk.id));
-                    let encoded = chunks.iter().map(|chunk| {
+                    assert!(chunks.chunks().is_sorted_by_key(|chunk| chunk.id));
+                    let encoded = chunks.chunks().map(|chunk| {
                         let mut bytes = Vec::new();
                         chunk.content.iter().for_each(|content| content.encode(&mut bytes));
                         (chunk.id, Bytes::from(bytes))

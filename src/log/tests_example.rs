@@ -80,6 +80,20 @@ fn write_log() -> SimStorage {
             edit(b"melt", true, Edit::Push { front: false, elements: b"\x05drops\x06" }),
             edit(b"melt", false, Edit::Insert { index: 1, element: b"rill" }),
             edit(b"melt", false, Edit::Cut { index: 0, count: 1 }),
+            Record::Stage {
+                key: b"alps",
+                stage: 1 << 32,
+                begins: true,
+                shape: ValueKind::Set.shape(2),
+                edit: Edit::Put { items: b"\x05\x00Eiger" },
+            },
+            Record::PutStaged {
+                keyspace,
+                key: b"alps",
+                expire_at_ms: Some(1_700_000_060_000),
+                stage: 1 << 32,
+                counts: CountDelta { keys: 1, expires: 1 },
+            },
             Record::Databases { changed },
         ],
     );
@@ -144,6 +158,15 @@ fn describe(record: &Record<'_>) -> String {
         Record::Edit { key, creates, shape, edit, .. } => {
             let verb = if *creates { "create" } else { "edit" };
             format!("{verb} {} of shape {shape:#x}: {edit:?}", key.escape_ascii())
+        }
+        Record::Stage { key, stage, begins, shape, edit } => {
+            let verb = if *begins { "begin" } else { "go on with" };
+            let key = key.escape_ascii();
+            format!("{verb} stage {stage:#x} for {key}, of shape {shape:#x}: {edit:?}")
+        }
+        Record::PutStaged { key, expire_at_ms, stage, .. } => {
+            let key = key.escape_ascii();
+            format!("put-staged {key} = stage {stage:#x}, expires at {expire_at_ms:?}")
         }
         Record::Databases { changed } => format!("databases {changed:?} (database, keyspace)"),
     }

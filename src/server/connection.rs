@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::resp::write::Output;
 use crate::session::blocking::Blocked;
 use crate::session::call::{Job, Wait};
 use crate::session::state::Session;
+use crate::session::unknown::refusal_text;
 use crate::types::Lsn;
 
 use super::batch::{OUTPUT_BYTES_MAX, Plan};
@@ -215,6 +217,7 @@ impl Connection {
         if ran.rest > 0 || !matches!(ran.interrupt, Some(Interrupt::Wait(_))) {
             // The command that they were fetched for has run.
             self.pins.clear();
+            self.session.staged.clear();
         }
         self.input.keep_owned(bytes, ran.rest, ran.is_unread);
         ran.interrupt
@@ -299,6 +302,22 @@ impl Connection {
                 // Room comes from commits, but also from segments that are prepared meanwhile.
                 let tried = tokio::time::timeout(ROOM_RETRY, commit);
                 self.meanwhile(tried).await.map(drop)
+            }
+            Wait::Stage(order) => {
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                let engine = services.engine.clone();
+                tokio::task::spawn_blocking(move || {
+                    // The client may go meanwhile.
+                    let staged = engine.stage(*order, &|| !sender.is_closed());
+                    let _ = sender.send(staged);
+                });
+                match self.meanwhile(receiver).await? {
+                    Ok(Ok(staged)) => self.session.staged.push(Arc::new(staged)),
+                    Ok(Err(error)) => self.session.fetch_failure = Some(refusal_text(&error)),
+                    // It panicked, which aborts the process in release builds.
+                    Err(_) => return None,
+                }
+                Some(())
             }
             Wait::Cold(fetch) => {
                 if fetch.key_count() > 1 {

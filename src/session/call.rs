@@ -3,6 +3,7 @@
 use crate::command::args::Args;
 use crate::command::spec::Failure;
 use crate::engine::ColdFetch;
+use crate::engine::staging::StageOrder;
 use crate::engine::unit::Unit;
 use crate::resp::write::{Output, Protocol, Reply};
 use crate::types::Lsn;
@@ -36,6 +37,8 @@ pub enum Outcome {
 pub enum Wait {
     /// Keys that are not in memory.
     Cold(ColdFetch),
+    /// A huge value that is logged ahead of its copy.
+    Stage(Box<StageOrder>),
     /// Room in the log's queue.
     LogRoom,
     /// The end of CLIENT PAUSE, at most this many milliseconds.

@@ -13,6 +13,7 @@ use crate::command::block::Block;
 use crate::command::encodings::Encodings;
 use crate::command::spec::{Call, Failure, Run, flag};
 use crate::config::settings::Settings;
+use crate::engine::staging::{Copied, Copying};
 use crate::engine::unit::{Key, Unit};
 use crate::engine::{Begin, ColdFetch, Intent};
 use crate::generic::copy::key_elsewhere;
@@ -176,7 +177,11 @@ impl<'d> Dispatcher<'d> {
         if row.has(flag::SCANS) {
             return self.scan(row, run, session, request, out);
         }
-        match self.begin(row, session, request) {
+        let begin = match self.begin(row, session, request) {
+            Ok(begin) => begin,
+            Err(order) => return self.wait(row, session, Wait::Stage(order), out),
+        };
+        match begin {
             Begin::Ready(mut unit) => {
                 let may_block = row.has(flag::BLOCKING);
                 let (db, args, mark) = (session.db, request.args, out.mark());
@@ -188,7 +193,7 @@ impl<'d> Dispatcher<'d> {
                 if let Some(fetch) = unit.take_missed() {
                     out.truncate(mark);
                     drop(unit);
-                    return self.fetch(row, session, fetch, out);
+                    return self.wait(row, session, Wait::Cold(fetch), out);
                 }
                 let finished = unit.finish();
                 self.stats.looked(finished.lookups);
@@ -199,7 +204,7 @@ impl<'d> Dispatcher<'d> {
             Begin::Cold(fetch) if row.has(flag::MEMBERS) => {
                 self.read_aside(run, session, request, fetch)
             }
-            Begin::Cold(fetch) => self.fetch(row, session, fetch, out),
+            Begin::Cold(fetch) => self.wait(row, session, Wait::Cold(fetch), out),
         }
     }
 
@@ -229,22 +234,22 @@ impl<'d> Dispatcher<'d> {
         }))
     }
 
-    /// Cold keys are fetched before the command is tried again, unless they just could not be read.
-    fn fetch(
+    /// What is missing is waited for before the command is tried again, unless that just failed.
+    fn wait(
         &self,
         row: &'static Row,
         session: &mut Session,
-        fetch: ColdFetch,
+        wait: Wait,
         out: &mut Output,
     ) -> Outcome {
         match session.fetch_failure.take() {
-            None => Outcome::Retry(Wait::Cold(fetch)),
+            None => Outcome::Retry(wait),
             Some(text) => self.reject(session, row, out, &text),
         }
     }
 
     #[inline]
-    fn begin(&self, row: &Row, session: &Session, request: &Request<'_>) -> Begin<'_> {
+    fn begin(&self, row: &Row, session: &Session, request: &Request<'_>) -> Copied<Begin<'_>> {
         let engine = &self.services.engine;
         let args = request.args;
         let intent = Intent {
@@ -253,13 +258,18 @@ impl<'d> Dispatcher<'d> {
             frame_bytes: self.frame_bytes(row, args, request.bytes),
             now_ms: self.now_ms,
         };
-        match row.keys {
+        Ok(match row.keys {
             KeyPlan::First => {
                 let key = Key { db: session.db, position: request.position, bytes: args.get(1) };
                 if row.has(flag::COPIES) {
-                    return engine.begin_copying(&[key], false, intent, &|stands| {
-                        row.spec.copied_bytes(args, std::iter::once(stands(&key)))
-                    });
+                    let copying = Copying {
+                        bytes: &|stands, _| {
+                            row.spec.copied_bytes(args, std::iter::once(stands(&key)))
+                        },
+                        wholes: &[],
+                        staged: &[],
+                    };
+                    return engine.begin_copying(&[key], false, intent, &copying);
                 }
                 engine.begin(&[key], intent)
             }
@@ -269,16 +279,23 @@ impl<'d> Dispatcher<'d> {
                 let mut keys = SmallVec::new();
                 self.collect_keys(row, args, session.db, &mut keys);
                 if row.has(flag::REACHES) && args.len() > 2 {
-                    return engine.begin_all(&keys, intent);
+                    return Ok(engine.begin_all(&keys, intent));
                 }
                 if row.has(flag::COPIES) {
-                    return engine.begin_copying(&keys, false, intent, &|stands| {
-                        row.spec.copied_bytes(args, keys.iter().map(stands))
-                    });
+                    let whole = row.spec.whole_copy(args, keys.len());
+                    let copying = Copying {
+                        bytes: &|stands, is_staged| match is_staged(0) {
+                            true => 0,
+                            false => row.spec.copied_bytes(args, keys.iter().map(stands)),
+                        },
+                        wholes: whole.as_slice(),
+                        staged: &session.staged,
+                    };
+                    return engine.begin_copying(&keys, false, intent, &copying);
                 }
                 engine.begin(&keys, intent)
             }
-        }
+        })
     }
 
     /// A bound of the frame that a request can lead to, without values that it copies and removals

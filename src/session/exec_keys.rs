@@ -1,12 +1,13 @@
 //! The keys of a transaction, found before it runs: what must be fetched, and how much it copies.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
 use crate::command::args::Args;
 use crate::command::spec::flag;
-use crate::engine::Standing;
+use crate::engine::staging::{Standing, WholeCopy};
 use crate::engine::unit::{Key, ValueSize};
 use crate::resp::parse::parse_integer;
 
@@ -53,8 +54,10 @@ struct Step {
     /// Index of the command among the queued.
     index: usize,
     /// Where its keys are among all.
-    keys: std::ops::Range<usize>,
+    keys: Range<usize>,
     frame_bytes: u64,
+    /// Which of the whole copies it is.
+    whole: Option<usize>,
 }
 
 /// What a transaction touches.
@@ -64,6 +67,9 @@ pub struct ExecKeys<'k> {
     pub keys: SmallVec<[Key<'k>; 8]>,
     /// A bound of the frame without values that are copied.
     pub frame_bytes: u64,
+    /// Values that commands carry as a whole from key to key, where none before them has written
+    /// the source.
+    pub wholes: Vec<WholeCopy>,
     steps: Vec<Step>,
 }
 
@@ -91,7 +97,9 @@ impl<'k> ExecKeys<'k> {
             }
             self.frame_bytes += frame_bytes;
             if row.has(flag::WRITE) {
-                self.steps.push(Step { row, index, keys: first..self.keys.len(), frame_bytes });
+                let keys = first..self.keys.len();
+                let whole = self.whole_copy(row, &args, keys.clone());
+                self.steps.push(Step { row, index, keys, frame_bytes, whole });
             }
             if matches!(row.runner, Runner::Session(_)) || row.has(flag::ALL_KEYS) {
                 numbers.follow(row, &args, databases);
@@ -99,17 +107,34 @@ impl<'k> ExecKeys<'k> {
         }
     }
 
+    /// Notes what a command copies as a whole, unless its source may have changed by then.
+    fn whole_copy(&mut self, row: &Row, args: &Args<'_>, keys: Range<usize>) -> Option<usize> {
+        let WholeCopy { from, to, keeps } = row.spec.whole_copy(args, keys.len())?;
+        let (from, to) = (keys.start + from, keys.start + to);
+        let is_source =
+            |key: &Key<'_>| key.db == self.keys[from].db && key.bytes == self.keys[from].bytes;
+        let writes_it = |step: &Step| {
+            step.row.has(flag::ALL_KEYS) || self.keys[step.keys.clone()].iter().any(is_source)
+        };
+        if self.steps.iter().any(writes_it) {
+            return None;
+        }
+        self.wholes.push(WholeCopy { from, to, keeps });
+        Some(self.wholes.len() - 1)
+    }
+
     /// Whether some command copies values.
     pub fn copies(&self) -> bool {
         self.steps.iter().any(|step| step.row.has(flag::COPIES))
     }
 
-    /// A bound of the values that are copied, when each key has the value that `stands` tells:
-    /// the size of every value is followed from command to command.
+    /// A bound of the values that are copied, when each key has the value that `stands` tells and
+    /// some whole copies are staged: the size of every value is followed from command to command.
     pub fn copied_bytes<'a>(
         &self,
         args: impl Fn(usize) -> Args<'a>,
         stands: Standing<'_, '_>,
+        is_staged: &dyn Fn(usize) -> bool,
     ) -> u64 {
         let size_of = |key: &Key<'_>| stands(key).map_or(ValueSize::default(), |v| v.size());
         let mut sizes = Sizes::default();
@@ -129,7 +154,9 @@ impl<'k> ExecKeys<'k> {
                 continue;
             }
             let bytes = spec.copied_bytes_of(&args, &stand);
-            copied = copied.saturating_add(bytes);
+            if !step.whole.is_some_and(is_staged) {
+                copied = copied.saturating_add(bytes);
+            }
             if step.row.has(flag::POOLS) {
                 sizes.pool(keys);
                 continue;

@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use crate::command::spec::flag;
+use crate::engine::staging::{Copying, Standing};
 use crate::engine::unit::{Key, Unit};
 use crate::engine::{Begin, Intent};
 use crate::resp::write::Output;
@@ -65,14 +66,19 @@ impl<'d> Dispatcher<'d> {
         let engine = &self.services.engine;
         let begin = match requests.iter().filter_map(joinable).any(|row| row.has(flag::COPIES)) {
             false => engine.begin(&keys, intent),
-            true => engine.begin_copying(&keys, false, intent, &|stands| {
-                let runs = requests.iter().zip(&keys);
-                let copied = runs.filter_map(|(request, key)| {
-                    let value = std::iter::once(stands(key));
-                    Some(joinable(request)?.spec.copied_bytes(request.args, value))
-                });
-                copied.fold(0, u64::saturating_add)
-            }),
+            true => {
+                let bytes = |stands: Standing<'_, '_>| {
+                    let runs = requests.iter().zip(&keys);
+                    let copied = runs.filter_map(|(request, key)| {
+                        let value = std::iter::once(stands(key));
+                        Some(joinable(request)?.spec.copied_bytes(request.args, value))
+                    });
+                    copied.fold(0, u64::saturating_add)
+                };
+                let copying =
+                    Copying { bytes: &|stands, _| bytes(stands), wholes: &[], staged: &[] };
+                engine.begin_copying(&keys, false, intent, &copying).ok()?
+            }
         };
         match begin {
             Begin::Ready(unit) if !unit.is_waited_for() => Some(unit),

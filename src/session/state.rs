@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::engine::Engine;
+use crate::engine::staging::Staged;
 use crate::error::Error;
 use crate::resp::write::Protocol;
 use crate::types::Durability;
@@ -86,7 +87,10 @@ pub struct Session {
     pub watches: Watches,
     /// HIMPORT.
     pub fieldsets: Fieldsets,
-    /// A cold key of the command under way could not be read; the text of its error.
+    /// What has been logged ahead for the command under way.
+    pub staged: Vec<Arc<Staged>>,
+    /// A cold key of the command under way could not be read, or something not be logged ahead; the
+    /// text of its error.
     pub fetch_failure: Option<String>,
     authenticated: bool,
     reply_mode: ReplyMode,
@@ -104,6 +108,7 @@ impl Session {
             transaction: None,
             watches: Watches::default(),
             fieldsets: Fieldsets::default(),
+            staged: Vec::new(),
             fetch_failure: None,
             authenticated,
             reply_mode: ReplyMode::On,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::command::args::Args;
 use crate::command::spec::flag;
+use crate::engine::staging::{Copied, Copying};
 use crate::engine::unit::Unit;
 use crate::engine::{Begin, Intent};
 use crate::resp::parse::Range;
@@ -138,7 +139,16 @@ impl<'d> Dispatcher<'d> {
     /// and an empty answer waits for what it reveals (D2).
     pub fn exec(&self, session: &mut Session, out: &mut Output) -> Outcome {
         let failure = session.fetch_failure.take();
-        let mut unit = match self.begin_exec(session) {
+        let begin = match self.begin_exec(session).transpose() {
+            Ok(begin) => begin,
+            Err(order) => {
+                return match failure {
+                    None => Outcome::Retry(Wait::Stage(order)),
+                    Some(text) => self.abort(session, out, &text),
+                };
+            }
+        };
+        let mut unit = match begin {
             None => None,
             Some(Begin::Ready(unit)) => Some(unit),
             Some(Begin::Wait) => return Outcome::Retry(Wait::LogRoom),
@@ -178,14 +188,14 @@ impl<'d> Dispatcher<'d> {
     }
 
     /// Locks what the transaction needs; none when it needs nothing.
-    fn begin_exec(&self, session: &Session) -> Option<Begin<'d>> {
+    fn begin_exec(&self, session: &Session) -> Option<Copied<Begin<'d>>> {
         let engine = &self.services.engine;
         let transaction = session.transaction.as_ref()?;
         let watches = &session.watches;
         let mut touched = ExecKeys::default();
         touched.keys.extend(watches.keys().map(|(db, key)| engine.key(db, key)));
         if watches.changed() {
-            return Some(engine.begin(&touched.keys, Intent::read(self.now_ms)));
+            return Some(Ok(engine.begin(&touched.keys, Intent::read(self.now_ms))));
         }
         if touched.keys.is_empty() && !transaction.has_data_commands() {
             return None;
@@ -196,11 +206,17 @@ impl<'d> Dispatcher<'d> {
         let intent = transaction.intent(self.now_ms, touched.frame_bytes);
         let all = transaction.needs_all_keys();
         Some(match (touched.copies(), all) {
-            (true, _) => engine.begin_copying(&touched.keys, all, intent, &|stands| {
-                touched.copied_bytes(|index| transaction.queued[index].args.get(), stands)
-            }),
-            (false, true) => engine.begin_all(&touched.keys, intent),
-            (false, false) => engine.begin(&touched.keys, intent),
+            (true, _) => {
+                let args = |index: usize| transaction.queued[index].args.get();
+                let copying = Copying {
+                    bytes: &|stands, is_staged| touched.copied_bytes(args, stands, is_staged),
+                    wholes: &touched.wholes,
+                    staged: &session.staged,
+                };
+                engine.begin_copying(&touched.keys, all, intent, &copying)
+            }
+            (false, true) => Ok(engine.begin_all(&touched.keys, intent)),
+            (false, false) => Ok(engine.begin(&touched.keys, intent)),
         })
     }
 

@@ -25,7 +25,7 @@ pub use crate::format::manifest::{DatabaseMap, Manifest, PartMeta};
 pub use crate::format::part::Place;
 pub use crate::format::part_index::{Deadline, SlotCount};
 pub use crate::format::part_rows::ChunkedHead;
-pub use crate::value::chunks::DirtyChunk;
+pub use crate::value::chunks::{DirtyChunk, DirtyChunks};
 pub use crate::value::string::DirtyPage;
 
 /// Files that are not finished bear this in front of their name; they are worthless after a crash.
@@ -90,7 +90,7 @@ pub enum RowValue<'a> {
         head: ChunkedHead,
         /// The chunks that changed since the last checkpoint, by identity. The others are in older
         /// parts, under the same generation.
-        chunks: &'a [DirtyChunk],
+        chunks: &'a dyn DirtyChunks,
     },
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::filter;
 use super::part_output::PartOutput;
-use super::{RowKey, RowValue, temporary_part_path};
+use super::{ChunkedHead, DirtyChunks, RowKey, RowValue, temporary_part_path};
 use crate::error::{Error, Result};
 use crate::format::manifest::PartMeta;
 use crate::format::part::{Footer, Header, Place, Section};
@@ -119,15 +119,31 @@ impl PartWriter {
                 self.push_head(key, lsn, kind, items)
             }
             RowValue::Chunked { head, chunks } => {
-                self.push_head(key, lsn, RowKind::Chunked(head), &[])?;
-                let mut bytes = Vec::new();
-                chunks.iter().try_for_each(|chunk| {
-                    bytes.clear();
-                    chunk.content.iter().for_each(|content| content.encode(&mut bytes));
-                    self.push_chunk(chunk.id, lsn, &bytes)
-                })
+                self.push_chunked(key, lsn, head, chunks, &mut || {})
             }
         }
+    }
+
+    /// As [`PartWriter::push`] of a collection in chunks, with `rest` called between them.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn push_chunked(
+        &mut self,
+        key: &RowKey<'_>,
+        lsn: Lsn,
+        head: ChunkedHead,
+        chunks: &dyn DirtyChunks,
+        rest: &mut dyn FnMut(),
+    ) -> Result<()> {
+        self.push_head(key, lsn, RowKind::Chunked(head), &[])?;
+        let mut bytes = Vec::new();
+        chunks.chunks().try_for_each(|chunk| {
+            rest();
+            bytes.clear();
+            chunk.content.iter().for_each(|content| content.encode(&mut bytes));
+            self.push_chunk(chunk.id, lsn, &bytes)
+        })
     }
 
     /// Adds the row of a key. Its [`ValueAt`] is not read; `value` is what counts.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::types::{ChunkId, ValueKind};
-use crate::value::chunks::{ChunkKey, ChunkSet, Chunks, DirtyChunk, items_of};
+use crate::value::chunks::{ChunkKey, ChunkSet, Chunks, DirtyChunk, DirtyChunks, items_of};
 use crate::value::item::{Item, put_varint, varint};
 use crate::value::members::{MemberHasher, Members};
 use crate::value::stream_chunk::{Entry, EntryChunk, NewEntry, Numbers};
@@ -431,15 +431,9 @@ impl ChunkSet for Stream {
         }
     }
 
-    fn capture(&mut self, generation: u64) -> Vec<DirtyChunk> {
-        let mut taken = self.entries.capture(generation);
-        if let Some(facts) = &mut self.facts {
-            let facts = facts.chunks_mut().capture(generation);
-            taken.extend(
-                facts.into_iter().map(|chunk| DirtyChunk { id: chunk.id + FACTS, ..chunk }),
-            );
-        }
-        taken
+    fn take_dirty(&mut self, generation: u64) -> Box<dyn DirtyChunks> {
+        let facts = self.facts.as_mut().map(|facts| facts.chunks_mut().take_dirty(generation));
+        Box::new(Taken { entries: self.entries.take_dirty(generation), facts })
     }
 
     fn end_capture(&mut self, installed: bool) {
@@ -451,7 +445,7 @@ impl ChunkSet for Stream {
 
     /// `count:varint chunk* fact*`, chunks as stream_chunk says, in an order in which each fact
     /// follows those it depends on.
-    fn encoded(&self) -> Vec<Bytes> {
+    fn encoded(&self) -> Box<dyn Iterator<Item = Bytes> + '_> {
         let mut count = Vec::new();
         put_varint(self.entries.chunk_count() as u64, &mut count);
         let mut pieces = vec![Bytes::from(count)];
@@ -463,7 +457,21 @@ impl ChunkSet for Stream {
             some.iter().for_each(|item| item.encode(&mut piece));
             pieces.push(Bytes::from(piece));
         }
-        pieces
+        Box::new(pieces.into_iter())
+    }
+}
+
+/// What a capture has taken of a stream.
+struct Taken {
+    entries: Box<dyn DirtyChunks>,
+    facts: Option<Box<dyn DirtyChunks>>,
+}
+
+impl DirtyChunks for Taken {
+    fn chunks(&self) -> Box<dyn Iterator<Item = DirtyChunk> + '_> {
+        let facts = self.facts.iter().flat_map(|facts| facts.chunks());
+        let facts = facts.map(|chunk| DirtyChunk { id: chunk.id + FACTS, ..chunk });
+        Box::new(self.entries.chunks().chain(facts))
     }
 }
 

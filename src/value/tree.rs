@@ -132,22 +132,6 @@ impl<K: Ord + Clone, V: Weigh + Clone> Node<K, V> {
         (result, change)
     }
 
-    fn edit_all(&mut self, edit: &mut impl FnMut(&K, &mut V)) {
-        for at in 0..self.keys.len() {
-            self.weights[at] = match &mut self.below {
-                Below::Slots(slots) => {
-                    edit(&self.keys[at], &mut slots[at]);
-                    slots[at].weight()
-                }
-                Below::Nodes(nodes) => {
-                    let node = Arc::make_mut(&mut nodes[at]);
-                    node.edit_all(edit);
-                    node.weight()
-                }
-            };
-        }
-    }
-
     /// Puts a slot in its place: the value that stood there, and what this node had to cut off.
     fn insert(&mut self, key: K, value: V) -> (Option<V>, Option<Cut<K, V>>) {
         match &mut self.below {
@@ -343,13 +327,6 @@ impl<K: Ord + Clone, V: Weigh + Clone> Tree<K, V> {
         let (result, change) = Arc::make_mut(&mut self.root).edit(&order, edit);
         self.len = self.len.wrapping_add(change);
         Some(result)
-    }
-
-    /// Edits every slot in order; weights follow.
-    pub fn edit_all(&mut self, mut edit: impl FnMut(&K, &mut V)) {
-        let root = Arc::make_mut(&mut self.root);
-        root.edit_all(&mut edit);
-        self.len = root.weight();
     }
 
     /// Puts a slot in its place and returns the value that stood under its key. O(log slots).
@@ -663,9 +640,6 @@ mod tests {
             for (tree, model) in held {
                 assert_same(&tree, &model);
             }
-            tree.edit_all(|_, slot| *slot += 1);
-            model.values_mut().for_each(|slot| *slot += 1);
-            assert_same(&tree, &model);
         }
     }
 

@@ -38,6 +38,7 @@ impl Rig {
         options.durability = Durability::No;
         options.segment_bytes_min = 64 << 10;
         options.segment_bytes_max = 64 << 10;
+        options.stage_bytes = 8 << 10;
         options.seed = Some(7);
         let engine = Engine::open_on(Arc::new(storage.clone()), clock.clone(), options);
         Rig { storage, clock, engine: engine.expect("recovery needs no human") }

@@ -210,7 +210,7 @@ impl Content {
             Content::Stream(stream) => {
                 // Where members are hashed to does not show in a record.
                 let hasher = MemberHasher::new(HashSeed([0; 16]));
-                let whole = stream.stream(0, hasher).encoded().concat();
+                let whole = stream.stream(0, hasher).encoded().collect::<Vec<_>>().concat();
                 return Edit::Stream { whole: &whole }.to_bytes();
             }
             Content::Hash(hash) => hash.iter().for_each(|(member, (payload, deadline_ms))| {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::content::Content;
 use firn::engine::Engine;
 use firn::engine::begin::{Begin, Intent};
+use firn::engine::staging::{Copying, WholeCopy};
 use firn::engine::unit::{Key, NewString, Unit};
 use firn::error::Result;
 use firn::format::edit::Edit;
@@ -40,6 +41,7 @@ pub fn open(storage: Arc<SimStorage>) -> Result<Engine> {
     options.background = false;
     options.databases = 2;
     options.partitions = 2;
+    options.stage_bytes = 4 << 10;
     options.seed = Some(1);
     options.segment_bytes_min = 16 << 10;
     options.segment_bytes_max = 16 << 10;
@@ -60,6 +62,25 @@ pub fn write(engine: &Engine, names: &[&[u8]], body: impl Fn(&mut Unit<'_>, &[Ke
             Begin::Refused(error) => panic!("{error}"),
         }
     }
+}
+
+/// Copies a large collection, which is logged ahead.
+fn copy_staged(engine: &Engine, from: &[u8], to: &[u8]) {
+    let keys = [engine.key(0, from), engine.key(0, to)];
+    let mut staged = Vec::new();
+    for _ in 0..2 {
+        let copying = Copying {
+            bytes: &|_, is_staged| u64::from(!is_staged(0)) << 20,
+            wholes: &[WholeCopy { from: 0, to: 1, keeps: false }],
+            staged: &staged,
+        };
+        match engine.begin_copying(&keys, false, Intent::write(NOW_MS, 1000), &copying) {
+            Err(order) => staged.push(Arc::new(engine.stage(*order, &|| true).unwrap())),
+            Ok(Begin::Ready(mut unit)) => return unit.copy(&keys[0], &keys[1]),
+            Ok(_) => panic!("there is room, and nothing is cold"),
+        }
+    }
+    panic!("what has been staged is there");
 }
 
 pub fn put(engine: &Engine, name: &[u8], value: &[u8], deadline: Option<u64>) {
@@ -175,6 +196,7 @@ pub fn build() -> SimStorage {
     write(&engine, &[b"kept"], |unit, keys| {
         unit.write_range(&keys[0], 5, NewString::Copied(b"THE"));
     });
+    copy_staged(&engine, b"large set", b"staged");
     engine.sync().unwrap();
     engine.write_witness().unwrap();
     storage.kill_clone()
@@ -235,7 +257,7 @@ pub fn scan(engine: &Engine) -> Result<Vec<Vec<u8>>> {
 pub fn names() -> Vec<Vec<u8>> {
     let plain = [&b"paged"[..], b"kept", b"gone", b"flat", b"logged", b"to be renamed", b"renamed"];
     let mut names: Vec<Vec<u8>> = plain.iter().map(|name| name.to_vec()).collect();
-    names.push(b"stream".to_vec());
+    names.extend([&b"stream"[..], b"staged"].map(<[u8]>::to_vec));
     for (kind, _) in KINDS {
         names.extend(["small", "large"].map(|size| format!("{size} {kind}").into_bytes()));
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use firn::engine::Engine;
 use firn::engine::begin::{Begin, ColdFetch, Intent};
+use firn::engine::staging::{Copying, Staged, WholeCopy};
 use firn::engine::unit::{Key, NewString, Unit};
 use firn::error::{Error, Result};
 use firn::format::edit::Edit;
@@ -64,6 +65,7 @@ impl World {
         options.durability = Durability::No;
         options.segment_bytes_max = 64 << 10;
         options.memory_bytes = 1;
+        options.stage_bytes = 1;
         options.seed = Some(self.seed);
         options.segment_bytes_min = 16 << 10;
         Engine::open_on(self.storage.clone(), self.clock.clone(), options)
@@ -128,7 +130,8 @@ impl World {
             0..16 => self.write_one(),
             16..42 => self.edit_one(),
             42..46 => self.put_collection(),
-            46..54 => self.change_one(),
+            46..50 => self.change_one(),
+            50..54 => self.carry_one(),
             54..58 => self.write_many(),
             58..60 => self.change_databases(),
             60..75 => self.read_one(),
@@ -214,15 +217,14 @@ impl World {
 
     fn change_one(&mut self) -> Result<()> {
         let (db, key) = self.random_key();
-        let (_, to) = self.random_key();
         let (bytes, deadline) = (self.random_bytes(), self.random_deadline());
-        let (kind, at) = (self.random.below(4), self.random.below(1000));
+        let (kind, at) = (self.random.below(2), self.random.below(1000));
         let before = self.history.stored(db, &key, self.engine().now_ms());
         let is_string = before.is_some_and(|held| matches!(held.0, Content::String(_)));
         let held = before.map_or(0, |held| held.0.len());
         let bound = before.map_or(0, |held| held.0.record_bytes()) + bytes.len() as u64 + 400;
         let offset = if held == 0 { at } else { at * held as u64 / 999 };
-        self.unit(&[(db, key.clone()), (db, to.clone())], bound, |unit, keys| {
+        self.unit(&[(db, key.clone())], bound, |unit, keys| {
             if unit.get(&keys[0]).is_none() {
                 return Vec::new();
             }
@@ -230,14 +232,6 @@ impl World {
                 0 => {
                     unit.set_expiry(&keys[0], deadline);
                     vec![Change::Expire { db, key: key.clone(), deadline }]
-                }
-                1 if key != to => {
-                    unit.rename(&keys[0], &keys[1]);
-                    vec![Change::Rename { db, from: key.clone(), to: to.clone() }]
-                }
-                2 if key != to => {
-                    unit.copy(&keys[0], &keys[1]);
-                    vec![Change::Copy { db, from: key.clone(), to: to.clone() }]
                 }
                 _ if bytes.is_empty() || !is_string => Vec::new(),
                 _ => {
@@ -247,6 +241,63 @@ impl World {
                 }
             }
         })
+    }
+
+    /// Copies a key to another, or renames it. What is logged ahead for that lies open while other
+    /// things happen, and checkpoints fall between its frames.
+    fn carry_one(&mut self) -> Result<()> {
+        let ((db, from), (_, to)) = (self.random_key(), self.random_key());
+        let (renames, pesters) = (self.random.chance(1, 2), self.random.chance(1, 3));
+        if from == to {
+            return Ok(());
+        }
+        let mut staged: Vec<Arc<Staged>> = Vec::new();
+        let mut steps_between = self.random.below(3);
+        loop {
+            if !staged.is_empty() && steps_between > 0 {
+                steps_between -= 1;
+                self.step()?;
+            }
+            let engine = self.engine.as_ref().expect("open");
+            let keys = [engine.key(db, &from), engine.key(db, &to)];
+            let copying = Copying {
+                bytes: &|stands, is_staged| match is_staged(0) {
+                    true => 0,
+                    false => stands(&keys[0]).map_or(0, |value| value.size().bytes),
+                },
+                wholes: &[WholeCopy { from: 0, to: 1, keeps: false }],
+                staged: &staged,
+            };
+            let intent = Intent::write(engine.now_ms(), 400);
+            match engine.begin_copying(&keys, false, intent, &copying) {
+                Err(order) => {
+                    let is_wanted = || {
+                        // What fails here shows in the next frame.
+                        let _ = pesters.then(|| engine.checkpoint());
+                        true
+                    };
+                    staged.push(Arc::new(engine.stage(*order, &is_wanted)?));
+                }
+                Ok(Begin::Ready(mut unit)) => {
+                    if unit.get(&keys[0]).is_none() {
+                        return Ok(());
+                    }
+                    let change = if renames {
+                        unit.rename(&keys[0], &keys[1]);
+                        Change::Rename { db, from: from.clone(), to: to.clone() }
+                    } else {
+                        unit.copy(&keys[0], &keys[1]);
+                        Change::Copy { db, from: from.clone(), to: to.clone() }
+                    };
+                    unit.finish();
+                    self.history.push(engine.stats().last_lsn, vec![change]);
+                    return Ok(());
+                }
+                Ok(Begin::Cold(cold)) => fetch(engine, cold)?,
+                Ok(Begin::Wait) => engine.sync()?,
+                Ok(Begin::Refused(error)) => return Err(error),
+            }
+        }
     }
 
     /// Changes a collection, or begins one where there is none; what is left without an item, and

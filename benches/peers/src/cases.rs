@@ -8,6 +8,7 @@ use crate::collections;
 use crate::deltas;
 use crate::load::{self, Load, next};
 use crate::options::Options;
+use crate::pauses;
 use crate::report::Figures;
 use crate::server::{Kind, Mode, Server, drop_page_cache};
 use crate::tool::benchmark;
@@ -28,8 +29,8 @@ pub enum Versus {
     PeerOverFirn,
     /// The figure is a ratio of Firn against itself.
     Itself,
-    /// The figure is seconds.
-    Seconds,
+    /// The figure stands for itself.
+    Nothing,
 }
 
 /// One row.
@@ -93,6 +94,10 @@ const fn case(
     }
 }
 
+const fn pause(name: &'static str, title: &'static str, bar: f64) -> Case {
+    case(name, title, "ms", Versus::Nothing, bar)
+}
+
 /// Figure of the peers that `always-everysec-16` is compared with; not a row.
 const EVERYSEC_RATE: &str = "everysec-rate-16";
 
@@ -111,9 +116,9 @@ pub const CASES: &[Case] = &[
     rate("set-always-single", "SET always, one client, depth 1: throughput", 1.1, None),
     case("mixed-get-p99", "GET p99 beside a saturating SET always load", "us", Versus::Peer, 0.5),
     case("keys-restart-warm", "restart after clean shutdown, warm cache: first GET", "s", Versus::PeerOverFirn, 50.0),
-    case("keys-restart-cold", "restart after clean shutdown, cold cache: first GET", "s", Versus::Seconds, 0.3),
-    case("keys-restart-killed", "restart after kill -9 with a full log tail: first GET", "s", Versus::Seconds, 2.0),
-    case(deltas::NAME, "the same, of RPUSH and HSET on cold keys: first GET, LLEN and HGET", "s", Versus::Seconds, 2.0),
+    case("keys-restart-cold", "restart after clean shutdown, cold cache: first GET", "s", Versus::Nothing, 0.3),
+    case("keys-restart-killed", "restart after kill -9 with a full log tail: first GET", "s", Versus::Nothing, 2.0),
+    case(deltas::NAME, "the same, of RPUSH and HSET on cold keys: first GET, LLEN and HGET", "s", Versus::Nothing, 2.0),
     case("keys-rss", "memory, all keys hot: RSS", "MB", Versus::Peer, 0.75),
     case("keys-pause-get", "GET p99.9 while checkpoint and compaction run / without", "x", Versus::Itself, 2.0),
     case("keys-pause-set", "SET p99.9 while checkpoint and compaction run / without", "x", Versus::Itself, 4.0),
@@ -143,6 +148,16 @@ pub const CASES: &[Case] = &[
     case("coll-rss-hash-1m", "memory, a hash of 1 M: RSS", "MB", Versus::Peer, 0.85),
     case("coll-rss-set-1m", "memory, a set of 1 M: RSS", "MB", Versus::Peer, 0.85),
     case("coll-rss-list-1m", "memory, a list of 1 M: RSS", "MB", Versus::Peer, 0.85),
+    pause("coll-pause-get-copy", "slowest GET of others while a set of 10 M is COPYed", 10.0),
+    pause("coll-pause-set-copy", "slowest SET always of others while a set of 10 M is COPYed", 50.0),
+    pause("coll-pause-get-save", "slowest GET of others while a set of 10 M is saved for the first time", 10.0),
+    pause("coll-pause-set-save", "slowest SET always of others while a set of 10 M is saved for the first time", 50.0),
+    pause("coll-pause-get-rename", "slowest GET of others while a set of 10 M is RENAMEd", 10.0),
+    pause("coll-pause-set-rename", "slowest SET always of others while a set of 10 M is RENAMEd", 50.0),
+    pause("coll-pause-get-del", "slowest GET of others while a set of 10 M is DELeted", 10.0),
+    pause("coll-pause-set-del", "slowest SET always of others while a set of 10 M is DELeted", 50.0),
+    pause("coll-pause-get-load", "slowest GET of others while a set of 10 M is loaded", 10.0),
+    pause("coll-pause-set-load", "slowest SET always of others while a set of 10 M is loaded", 50.0),
 ];
 
 /// Measures some rows on one server.
@@ -222,6 +237,12 @@ pub const GROUPS: &[Group] = &[
         cases: &collections::RSS_NAMES,
         loads_once: true,
         run: collections::memory,
+    },
+    Group {
+        name: "pauses by collections",
+        cases: &pauses::NAMES,
+        loads_once: true,
+        run: pauses::collections,
     },
 ];
 

@@ -11,6 +11,7 @@ mod deltas;
 mod histogram;
 mod load;
 mod options;
+mod pauses;
 mod report;
 mod server;
 mod tool;

@@ -81,8 +81,7 @@ fn row(case: &Case, figures: &Figures) -> String {
     let ratio = match case.versus {
         Versus::Peer => firn.zip(better).map(|(firn, peer)| firn / peer),
         Versus::PeerOverFirn => firn.zip(better).map(|(firn, peer)| peer / firn),
-        Versus::Itself => firn,
-        Versus::Seconds => firn,
+        Versus::Itself | Versus::Nothing => firn,
     };
     let rises = case.better == Better::Higher || case.versus == Versus::PeerOverFirn;
     let holds = |ratio: f64, bar: f64| if rises { ratio >= bar } else { ratio <= bar };
@@ -102,7 +101,7 @@ fn row(case: &Case, figures: &Figures) -> String {
         None => "n/a".to_owned(),
     };
     let shown_ratio = match case.versus {
-        Versus::Seconds => "".to_owned(),
+        Versus::Nothing => "".to_owned(),
         _ => ratio.map_or("n/a".to_owned(), |ratio| format!("{ratio:.2}")),
     };
     format!(
