@@ -117,8 +117,8 @@ impl SimState {
 
     /// Forgets inodes that nothing can lead to any more.
     fn collect(&mut self) {
-        let names = &self.names;
-        self.inodes.retain(|id, inode| inode.handle_count > 0 || names.may_lead_to(*id));
+        let reachable = self.names.reachable();
+        self.inodes.retain(|id, inode| inode.handle_count > 0 || reachable.contains(id));
     }
 
     pub(super) fn write(
