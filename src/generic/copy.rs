@@ -26,7 +26,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("destination-db", ArgKind::Integer).behind("DB").optional(),
                 word("replace", "REPLACE").optional(),
             ],
-            copies: Copies::Whole(|args| Some(!Options::of(args)?.replace)),
+            copies: Copies::Whole(|args| Some(!Options::of(args, |_| Ok(0)).ok()?.replace)),
             ..Spec::EMPTY
         },
         run: copy,
@@ -60,15 +60,19 @@ pub fn key_elsewhere(args: &Args<'_>) -> Option<(u32, usize)> {
 }
 
 /// The options of COPY.
-struct Options<'a> {
+struct Options {
     /// The database of the destination.
-    db: Option<&'a [u8]>,
+    db: Option<u32>,
     replace: bool,
 }
 
-impl<'a> Options<'a> {
-    /// None where they break the syntax.
-    fn of(args: &Args<'a>) -> Option<Options<'a>> {
+impl Options {
+    /// From the words of a call; `check` looks at each database as it is met, because Redis tells
+    /// the first thing that is wrong.
+    fn of(
+        args: &Args<'_>,
+        check: impl Fn(&[u8]) -> Result<u32, Failure>,
+    ) -> Result<Options, Failure> {
         let mut options = Options { db: None, replace: false };
         let mut index = 3;
         while index < args.len() {
@@ -76,20 +80,20 @@ impl<'a> Options<'a> {
                 options.replace = true;
             } else if args.is(index, "DB") && index + 1 < args.len() {
                 index += 1;
-                options.db = Some(args.get(index));
+                options.db = Some(check(args.get(index))?);
             } else {
-                return None;
+                return Err(Failure::Syntax);
             }
             index += 1;
         }
-        Some(options)
+        Ok(options)
     }
 }
 
 fn copy(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let args = call.args;
-    let Options { db, replace } = Options::of(args).ok_or(Failure::Syntax)?;
-    let db = db.map_or(Ok(call.db), |db| database_arg(call.unit, db))?;
+    let Options { db, replace } = Options::of(args, |db| database_arg(call.unit, db))?;
+    let db = db.unwrap_or(call.db);
     let from = call.unit.key(call.db, args.get(1));
     let to = call.unit.key(db, args.get(2));
     if from.db == to.db && from.bytes == to.bytes {
@@ -200,5 +204,13 @@ mod tests {
         for (args, reply) in cases {
             assert_eq!(run(&mut unit(), args), reply, "{args:?}");
         }
+    }
+
+    #[test]
+    fn the_first_thing_that_is_wrong_with_a_copy_is_told() {
+        let mut unit = unit();
+        let reply = run(&mut unit, &["COPY", "a", "b", "DB", "x", "y"]);
+        assert_eq!(reply, "-ERR value is not an integer or out of range");
+        assert_eq!(run(&mut unit, &["COPY", "a", "b", "y", "DB", "x"]), "-ERR syntax error");
     }
 }
