@@ -56,8 +56,7 @@ impl Unit<'_> {
         let source = partition.find(keyspace, from.position, from.bytes);
         let source = source.expect("the source of a copy is live");
         let (expire_at_ms, raw, lsn) = (source.expire_at_ms(), source.raw(), source.lsn());
-        let handle = partition.share(keyspace, from.position, from.bytes);
-        match handle.expect("the source of a copy has a value") {
+        match source.handle().expect("the source of a copy has a value") {
             ValueHandle::String(StringHandle::Flat(bytes))
                 if bytes.len() <= VALUE_INLINE_BYTES_MAX =>
             {

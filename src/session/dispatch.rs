@@ -262,14 +262,7 @@ impl<'d> Dispatcher<'d> {
             KeyPlan::First => {
                 let key = Key { db: session.db, position: request.position, bytes: args.get(1) };
                 if row.has(flag::COPIES) {
-                    let copying = Copying {
-                        bytes: &|stands, _| {
-                            row.spec.copied_bytes(args, std::iter::once(stands(&key)))
-                        },
-                        wholes: &[],
-                        staged: &[],
-                    };
-                    return engine.begin_copying(&[key], false, intent, &copying);
+                    return self.begin_copying(row, session, args, &[key], intent);
                 }
                 engine.begin(&[key], intent)
             }
@@ -282,20 +275,31 @@ impl<'d> Dispatcher<'d> {
                     return Ok(engine.begin_all(&keys, intent));
                 }
                 if row.has(flag::COPIES) {
-                    let whole = row.spec.whole_copy(args, keys.len());
-                    let copying = Copying {
-                        bytes: &|stands, is_staged| match is_staged(0) {
-                            true => 0,
-                            false => row.spec.copied_bytes(args, keys.iter().map(stands)),
-                        },
-                        wholes: whole.as_slice(),
-                        staged: &session.staged,
-                    };
-                    return engine.begin_copying(&keys, false, intent, &copying);
+                    return self.begin_copying(row, session, args, &keys, intent);
                 }
                 engine.begin(&keys, intent)
             }
         })
+    }
+
+    fn begin_copying(
+        &self,
+        row: &Row,
+        session: &Session,
+        args: &Args<'_>,
+        keys: &[Key<'_>],
+        intent: Intent,
+    ) -> Copied<Begin<'_>> {
+        let whole = row.spec.whole_copy(args, keys.len());
+        let copying = Copying {
+            bytes: &|stands, is_staged| match is_staged(0) {
+                true => 0,
+                false => row.spec.copied_bytes(args, keys.iter().map(stands)),
+            },
+            wholes: whole.as_slice(),
+            staged: &session.staged,
+        };
+        self.services.engine.begin_copying(keys, false, intent, &copying)
     }
 
     /// A bound of the frame that a request can lead to, without values that it copies and removals
