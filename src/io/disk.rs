@@ -12,26 +12,25 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::freeing::Freeing;
 use super::{File, Mapping, OpenMode, Storage, mmap};
 
-/// Zeros are written in pieces of this size, in bytes.
+/// Zeros are written in pieces of this size, in bytes, and synced after each, so that the fdatasync
+/// of a commit never finds a whole segment of zeros in front of it.
 const ZERO_STEP_BYTES: usize = 1 << 20;
-/// While zeroing, the file is synced after so many bytes, so that the fdatasync of a commit
-/// never finds a whole segment of zeros in front of it.
-const ZERO_SYNC_BYTES: u64 = 4 << 20;
-
 static ZEROS: [u8; ZERO_STEP_BYTES] = [0; ZERO_STEP_BYTES];
 
 /// A data directory on a file system.
 #[derive(Debug)]
 pub struct DiskStorage {
     root: PathBuf,
+    freeing: Freeing,
 }
 
 impl DiskStorage {
     /// Uses `root`, which need not exist yet: `create_folder("")` creates it.
     pub fn new(root: impl Into<PathBuf>) -> DiskStorage {
-        DiskStorage { root: root.into() }
+        DiskStorage { root: root.into(), freeing: Freeing::default() }
     }
 
     /// The data directory.
@@ -66,7 +65,15 @@ impl Storage for DiskStorage {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(self.resolve(path))
+        let path = self.resolve(path);
+        let file = OpenOptions::new().write(true).open(&path);
+        fs::remove_file(path)?;
+        if let Ok(file) = file
+            && file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+        {
+            self.freeing.free(file);
+        }
+        Ok(())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -149,15 +156,11 @@ impl DiskFile {
 
     fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
         let mut offset = from;
-        let mut synced = from;
         while offset < to {
             let step = (to - offset).min(ZERO_STEP_BYTES as u64);
             self.file.write_all_at(&ZEROS[..step as usize], offset)?;
+            self.file.sync_data()?;
             offset += step;
-            if offset - synced >= ZERO_SYNC_BYTES {
-                self.file.sync_data()?;
-                synced = offset;
-            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Read-only file mappings: the one place of this layer that needs `unsafe`.
 //!
 //! Only files that never change once they have their name may be mapped: parts. Superseded ones
-//! are unlinked, never truncated or overwritten, and an unlinked file stays whole while mapped.
+//! are unlinked, never overwritten, and shortened only when nobody can read them any more.
 
 #![allow(unsafe_code)]
 
@@ -31,12 +31,40 @@ pub fn map(file: &File) -> io::Result<Mapping> {
     // memory. What remains is the file itself changing under the shared reference:
     // - Firn maps published files alone, and these are immutable: parts are written under a
     //   handle that is closed before the part is named in a MANIFEST, are never reopened for
-    //   writing, and leave by `unlink`, which keeps the inode while it is mapped.
+    //   writing, and leave by `unlink`, which keeps the inode while it is mapped. Their space is
+    //   freed bit by bit only where `has_one_handle` says that no mapping is left.
     // - Other processes of Firn are kept out by `DirectoryLock`; the inspector only reads.
     // - Any other program that writes into the directory breaks the contract stated above; the
     //   length is taken once, so no index derived from it can leave the mapped range.
     let mapping = unsafe { Mmap::map(file)? };
     Ok(Mapping::from_owner(mapping))
+}
+
+/// Whether nobody but this handle has the file open or mapped, in any process. Where the system
+/// cannot tell, the answer is no. It stays true for a file that has no name any more.
+///
+/// It asks for a write lease, which Linux grants to the only handle of a file, and returns it.
+pub fn has_one_handle(file: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        // Missing from libc; the number is that of every architecture that Rust supports.
+        const F_SETSIG: libc::c_int = 10;
+        let fd = file.as_raw_fd();
+        // SAFETY: three calls on a descriptor that `file` keeps open, with arguments that are
+        // plain numbers. Somebody who opened the file before the lease is returned would have the
+        // system send a signal; SIGURG is one that a process ignores unless it asks for it.
+        unsafe {
+            libc::fcntl(fd, F_SETSIG, libc::SIGURG) == 0
+                && libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) == 0
+                && libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) == 0
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        false
+    }
 }
 
 #[cfg(test)]

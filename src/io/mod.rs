@@ -12,6 +12,7 @@ use bytes::Bytes;
 pub mod clock;
 pub mod disk;
 pub mod fault;
+mod freeing;
 pub mod lock;
 pub mod mmap;
 pub mod random;
@@ -73,7 +74,7 @@ pub trait Storage: Send + Sync {
     fn map(&self, path: &Path) -> io::Result<Mapping>;
     /// Renames within the directory, replacing the target.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes one name of a file.
+    /// Removes one name of a file. The space of a large one is free a little later.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Names of the files in a folder (`""` is the directory itself), unordered. Missing folders
     /// are empty.

@@ -19,8 +19,9 @@ use crate::types::{DatabaseId, Lsn};
 
 /// Sizes of segments are multiples of this, in bytes.
 const SEGMENT_UNIT_BYTES: u64 = 4096;
-/// Spares kept for reuse; more are removed.
-const SPARES_MAX: usize = 2;
+/// Spares kept for reuse; more are removed. With segments and checkpoints of their default sizes,
+/// a log under steady load reuses what a checkpoint releases instead of zeroing new files.
+const SPARES_MAX: usize = 6;
 
 /// Space without a place in the log yet.
 struct Spare {
