@@ -9,6 +9,7 @@ extern crate self as firn;
 pub mod error;
 pub mod limits;
 pub mod options;
+mod prefetch;
 pub mod types;
 
 pub mod format;

@@ -21,7 +21,7 @@ const FOLDER_FILES_MAX: usize = 30;
 /// The layers from the bottom up. Imports point to an earlier row, or stay in their module; only
 /// the first row, the words that all share, may use itself.
 const LAYERS: &[&[&str]] = &[
-    &["types", "limits", "error", "options"],
+    &["types", "limits", "error", "options", "prefetch"],
     &["format", "value", "resp"],
     &["rdb"],
     &["io", "keyspace"],
@@ -41,7 +41,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Files that may hold `unsafe`.
-const UNSAFE_FILES: &[&str] = &["src/io/mmap.rs", "src/keyspace/entry.rs"];
+const UNSAFE_FILES: &[&str] = &["src/io/mmap.rs", "src/keyspace/entry.rs", "src/prefetch.rs"];
 
 /// Folders whose files may print.
 const PRINTING: &[&str] = &["src/bin/", "src/inspect/"];

@@ -84,6 +84,9 @@ impl Pick {
         if wanted >= len {
             return (0..len).collect();
         }
+        if wanted == 1 {
+            return vec![random.below(len)];
+        }
         // Few are drawn; of many, those that are left out are drawn.
         let draws = wanted.min(len - wanted);
         let mut drawn = HashSet::with_capacity(draws as usize);

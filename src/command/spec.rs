@@ -285,6 +285,19 @@ pub struct Spec {
     pub length_after: Option<LengthAfter>,
     /// For a command with [`flag::COPIES`]: what of the values of its keys enters its frame.
     pub copies: Copies,
+    /// Which member of its first key it looks up first. A hint.
+    pub first_member: FirstMember,
+}
+
+/// Which member of a collection a call looks up first, mostly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FirstMember {
+    /// None, or the arguments do not tell.
+    Unknown,
+    /// The one that the argument with this index names.
+    Named(usize),
+    /// One at random, by the first number that the unit gives it.
+    Random,
 }
 
 /// From the arguments of a call to the index of a key among them, and its [`key_flag`] bits.
@@ -337,6 +350,7 @@ impl Spec {
         extra_bytes: None,
         length_after: None,
         copies: Copies::Longest,
+        first_member: FirstMember::Unknown,
     };
 
     /// A bound of the bytes that the frame of a call has beyond those of its request, on a server

@@ -12,11 +12,13 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 use crate::format::record::Record;
+use crate::io::random::Random;
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::object::ValueRef;
 use crate::log::{Reservation, Reserve, SpaceClass};
 use crate::snapshot::part_set::PartSet;
 use crate::types::{KeyspaceId, Lsn, Position};
+use crate::value::members::{Members, Near};
 
 use super::core::Core;
 use super::shard::Shard;
@@ -65,24 +67,24 @@ const LOCK_RESTS: usize = 40;
 /// Length of a rest.
 const LOCK_REST: Duration = Duration::from_micros(50);
 
-/// The last number that was given to a thread that writes.
-static WRITERS: AtomicU32 = AtomicU32::new(0);
+/// The last number that was given to a thread that runs units.
+static USERS: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     /// The number of this thread, from 1 on.
-    static WRITER: u32 = WRITERS.fetch_add(1, Relaxed).wrapping_add(1);
-    /// How often this thread has written where another one had written before.
+    static USER: u32 = USERS.fetch_add(1, Relaxed).wrapping_add(1);
+    /// How often this thread has used a partition after another one.
     static TURNS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How often this thread has written to a partition that another one had written to before it.
+/// How often this thread has used a partition that another one had used before it.
 pub(super) fn turns() -> u64 {
     TURNS.get()
 }
 
-fn note_writer(shard: &mut Shard) {
-    let last = std::mem::replace(&mut shard.last_writer, WRITER.with(|writer| *writer));
-    TURNS.set(TURNS.get() + u64::from(last != shard.last_writer));
+fn note_user(shard: &mut Shard) {
+    let last = std::mem::replace(&mut shard.last_user, USER.with(|user| *user));
+    TURNS.set(TURNS.get() + u64::from(last != shard.last_user));
 }
 
 /// What came of the attempt.
@@ -203,9 +205,7 @@ impl Core {
                     continue;
                 }
             }
-            if intent.write {
-                guards.iter_mut().for_each(|(_, shard)| note_writer(shard));
-            }
+            guards.iter_mut().for_each(|(_, shard)| note_user(shard));
             let first = if all { None } else { keys.first() };
             let mut unit = Unit::new(self, guards, intent.now_ms, room, first);
             unit.staged = staged.into_iter().flatten().collect();
@@ -343,4 +343,46 @@ pub struct Lookups {
     pub hits: u64,
     /// Those that were not.
     pub misses: u64,
+}
+
+impl Unit<'_> {
+    /// Starts to bring members of large collections into the cache, so that their ways from memory
+    /// overlap; in place of none, the one that the next handler to pick at random would take out.
+    pub fn prefetch_members<'k>(
+        &self,
+        members: impl Iterator<Item = (&'k Key<'k>, Option<&'k [u8]>)>,
+    ) {
+        let mut near: SmallVec<[Near<'_>; 32]> = SmallVec::new();
+        let mut last: Option<(&Key<'_>, Option<&Members>)> = None;
+        let mut picks: Option<(Random, u64)> = None;
+        for (key, member) in members {
+            let found = match last {
+                Some((last, found)) if last.position == key.position && last.bytes == key.bytes => {
+                    found
+                }
+                _ => {
+                    let shard = &self.guards[self.guard_of(key.position)].1;
+                    let keyspace = shard.databases.keyspace(key.db);
+                    let entry = shard.partition.find(keyspace, key.position, key.bytes);
+                    match entry.and_then(EntryRef::value) {
+                        Some(ValueRef::Collection(collection)) => collection.members(),
+                        _ => None,
+                    }
+                }
+            };
+            last = Some((key, found));
+            let Some(found) = found else { continue };
+            near.extend(match member {
+                Some(member) => found.prefetch(member),
+                None => {
+                    let random = || (self.guards[0].1.random.clone(), 0);
+                    let (random, picked) = picks.get_or_insert_with(random);
+                    let left = found.len().saturating_sub(*picked).max(1);
+                    *picked += 1;
+                    found.prefetch_rank(random.split().below(left))
+                }
+            });
+        }
+        near.iter().for_each(|near| near.prefetch());
+    }
 }

@@ -235,7 +235,7 @@ impl Engine {
         self.core.shard_of(position)
     }
 
-    /// How often this thread has written to a partition that another one had written to before it.
+    /// How often this thread has used a partition that another one had used before it.
     pub fn turns() -> u64 {
         super::begin::turns()
     }

@@ -82,7 +82,7 @@ pub fn recover(
     if !summary.used_previous_manifest {
         release(&snapshots.store, &log)?;
     }
-    let shards = shards(partitions, &parts, &Arc::new(databases));
+    let shards = shards(partitions, &parts, &Arc::new(databases), entropy.number()?);
     let now_ms = clock.wall_ms().max(end.last_wall_ms).max(manifest.wall_ms);
     summary.took_us = clock.monotonic_us().saturating_sub(started_us);
     let core = Core {
@@ -209,7 +209,9 @@ fn shards(
     partitions: Vec<Partition>,
     parts: &Arc<PartSet>,
     databases: &Arc<Databases>,
+    seed: u64,
 ) -> Box<[Padded<Mutex<Shard>>]> {
+    let mut random = Random::new(seed);
     let shard = |mut partition: Partition| {
         partition.forget_stages();
         let held: Vec<KeyspaceId> = partition.keyspaces().collect();
@@ -218,7 +220,8 @@ fn shards(
         }
         let (parts, databases) = (parts.clone(), databases.clone());
         let waiting = Waiting::default();
-        Padded(Mutex::new(Shard { partition, parts, databases, waiting, last_writer: 0 }))
+        let random = random.split();
+        Padded(Mutex::new(Shard { partition, parts, databases, waiting, random, last_user: 0 }))
     };
     partitions.into_iter().map(shard).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::io::random::Random;
 use crate::keyspace::partition::Partition;
 use crate::snapshot::part_set::PartSet;
 use crate::types::Lsn;
@@ -19,8 +20,10 @@ pub struct Shard {
     pub parts: Arc<PartSet>,
     pub databases: Arc<Databases>,
     pub waiting: Waiting,
-    /// The thread that wrote last.
-    pub last_writer: u32,
+    /// What units pick at random by.
+    pub random: Random,
+    /// The thread that used it last.
+    pub last_user: u32,
 }
 
 impl Shard {

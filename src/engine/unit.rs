@@ -182,8 +182,8 @@ impl<'e> Unit<'e> {
     }
 
     /// Random numbers of the unit's own, for what picks at random.
-    pub fn random(&self) -> Random {
-        Random::new(self.core.random())
+    pub fn random(&mut self) -> Random {
+        self.guards[0].1.random.split()
     }
 
     /// How members of large collections are hashed, for one that is made outside the keyspace.

@@ -4,7 +4,9 @@ use crate::command::long_double::{Finite, LongDouble, TEXT_BYTES_MAX};
 use crate::command::number::{integer, parse_integer};
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, FirstMember, GROWS, Group, Spec, flag,
+};
 use crate::value::item::Item;
 
 use super::value::{Before, hash_to_change, put_field};
@@ -31,6 +33,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("field", ArgKind::String),
                 Arg::new("increment", ArgKind::Integer),
             ],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hincrby,
@@ -46,6 +49,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("increment", ArgKind::Double),
             ],
             extra_bytes: Some(|_, _| TEXT_BYTES_MAX as u64),
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hincrbyfloat,

@@ -2,7 +2,7 @@
 
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{ACCESS, RO};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, FirstMember, Group, Spec, flag};
 use crate::value::item::Item;
 
 use super::value::read_hash;
@@ -37,6 +37,7 @@ pub const COMMANDS: &[Command] = &[
             flags: ROW.flags | flag::MEMBERS,
             keys: &[first_key(RO | ACCESS)],
             summary: "Tells the value of a field.",
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hget,
@@ -50,6 +51,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: "O(N) for N fields asked for.",
             summary: "Tells the values of several fields.",
             args: &[key_arg(), Arg::new("field", ArgKind::String).multiple()],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hmget,
@@ -85,6 +87,7 @@ pub const COMMANDS: &[Command] = &[
             name: "hexists",
             flags: ROW.flags | flag::MEMBERS,
             summary: "Tells whether a field is there.",
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hexists,
@@ -95,6 +98,7 @@ pub const COMMANDS: &[Command] = &[
             flags: ROW.flags | flag::MEMBERS,
             since: "3.2.0",
             summary: "Tells the length of a field's value in bytes.",
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hstrlen,

@@ -3,7 +3,9 @@
 use crate::command::collection::{GoneMembers, NewItems, distinct, edit_or_delete};
 use crate::command::row::{block, first_key, key_arg};
 use crate::command::spec::key_flag::{DELETE, INSERT, RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, FirstMember, GROWS, Group, Spec, flag,
+};
 use crate::value::item::Item;
 
 use super::value::{Before, hash_to_change, put_field};
@@ -32,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
             name: "hset",
             summary: "Sets fields, new or not, and makes the hash where there is none.",
             history: &[("4.0.0", "Takes several fields.")],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hset,
@@ -41,6 +44,7 @@ pub const COMMANDS: &[Command] = &[
             name: "hmset",
             summary: "Sets several fields.",
             deprecated: Some(("4.0.0", "`HSET` with several fields")),
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hmset,
@@ -57,6 +61,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("field", ArgKind::String),
                 Arg::new("value", ArgKind::String),
             ],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hsetnx,
@@ -72,6 +77,7 @@ pub const COMMANDS: &[Command] = &[
             args: &[key_arg(), Arg::new("field", ArgKind::String).multiple()],
             history: &[("2.4.0", "Takes several fields.")],
             length_after: None,
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: hdel,

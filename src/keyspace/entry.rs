@@ -21,6 +21,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use crate::prefetch::prefetch_line;
 use crate::types::Lsn;
 
 use super::access::Access;
@@ -542,16 +543,6 @@ pub fn prefetch_entry(words: &[Option<Entry>], index: usize) {
         prefetch_line(entry.base());
     }
 }
-
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-fn prefetch_line(address: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch is a hint; it never faults, whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-}
-
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-fn prefetch_line(_address: *const u8) {}
 
 #[cfg(test)]
 mod tests {

@@ -129,7 +129,7 @@ impl Partition {
             Record::Stage { .. } | Record::Databases { .. } => {}
         }
         self.watches().mark(keyspace, position, key);
-        if at.lsn == PROVISIONAL_LSN {
+        if at.lsn == PROVISIONAL_LSN && self.touched.last() != Some(&(keyspace, position)) {
             self.touched.push((keyspace, position));
         }
     }

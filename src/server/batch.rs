@@ -80,16 +80,17 @@ pub(super) struct Plan<'p> {
     pub(super) planned: &'p mut Vec<Planned>,
 }
 
-/// The partition that all commands of a group write to, if there are several.
-fn written_partition(planned: &[Planned], engine: &Engine) -> Option<usize> {
+/// The partition that all commands of a group use, if there are several, and whether they write.
+fn used_partition(planned: &[Planned], engine: &Engine) -> Option<(usize, bool)> {
     let [first, .., last] = planned else { return None };
     let writes = |planned: &Planned| match planned.lookup {
-        Lookup::Found(row) => row.has(flag::WRITE) && row.keys == KeyPlan::First,
-        _ => false,
+        Lookup::Found(row) if row.keys == KeyPlan::First => Some(row.has(flag::WRITE)),
+        _ => None,
     };
     // Who mixes partitions shows it at the ends of some group soon.
     let alike = engine.are_together(first.position, last.position);
-    (alike && writes(first) && writes(last)).then(|| engine.partition_of(first.position))
+    let writes = alike.then_some(writes(first)? || writes(last)?)?;
+    Some((engine.partition_of(first.position), writes))
 }
 
 fn plan_start(planned: &[Planned], at: usize) -> usize {
@@ -132,8 +133,8 @@ impl Connection {
             let turns = Engine::turns();
             let (done, interrupt) = self.run_group(input, owner, &dispatcher, &plan);
             let is_shared = Engine::turns() > turns;
-            let partition = written_partition(plan.planned, &worker.services.engine);
-            self.crowding.note(partition, is_shared);
+            let used = used_partition(plan.planned, &worker.services.engine);
+            self.crowding.note(used, is_shared);
             if let Some(last) = plan.planned[..done].last()
                 && let Lookup::Found(row) = last.lookup
             {

@@ -1,10 +1,11 @@
-//! Clients that all write to one partition are gathered on one worker.
+//! Clients that all use one partition are gathered on few workers.
 //!
 //! Whoever writes to a hot key has to take turns anyway. On several workers each turn costs lines
 //! of memory that go from core to core, and waits for the lock; on one it costs nothing. So a
-//! client whose pipelines all write to one partition, to which another worker's clients write too,
-//! moves to the worker that the partition is assigned to, and back when it does something else.
-//! Readers stay where they are: they leave nothing behind that another core would have to fetch.
+//! client whose pipelines all write to one partition, which another worker's clients use too, moves
+//! to the worker that the partition is assigned to, and back when it does something else. Readers
+//! take turns as well, but what they do beside takes longer than their turns: they share half of
+//! the workers, beginning with that one.
 
 /// Batches between two decisions.
 const WINDOW: u32 = 64;
@@ -20,6 +21,8 @@ pub struct Crowding {
     /// The worker that the client belongs to.
     home: usize,
     partition: Option<usize>,
+    /// Whether a batch since the last decision wrote there.
+    writes: bool,
     batches: u32,
     alike: u32,
     shared: u32,
@@ -28,13 +31,15 @@ pub struct Crowding {
 impl Crowding {
     /// A client of this worker.
     pub fn new(home: usize) -> Crowding {
-        Crowding { home, partition: None, batches: 0, alike: 0, shared: 0 }
+        Crowding { home, partition: None, writes: false, batches: 0, alike: 0, shared: 0 }
     }
 
-    /// Notes a batch, which wrote to this partition alone, or did anything else; `is_shared` says
-    /// that another worker had written there since the one before.
-    pub fn note(&mut self, partition: Option<usize>, is_shared: bool) {
+    /// Notes a batch, which used this partition alone and may have written there, or did anything
+    /// else; `is_shared` says that another worker was there since the one before.
+    pub fn note(&mut self, used: Option<(usize, bool)>, is_shared: bool) {
         self.batches += 1;
+        let (partition, writes) = used.unzip();
+        self.writes |= writes == Some(true);
         if partition.is_some() && partition == self.partition {
             self.alike += 1;
             self.shared += u32::from(is_shared);
@@ -49,7 +54,8 @@ impl Crowding {
         if self.batches < WINDOW {
             return None;
         }
-        let assigned = self.partition.map(|partition| partition % workers);
+        let beside = if self.writes { 0 } else { self.home % (workers / 2).max(1) };
+        let assigned = self.partition.map(|partition| (partition + beside) % workers);
         let is_crowded = self.alike + 1 >= WINDOW && self.shared >= SHARED_MIN;
         let stays = self.alike >= STAYS_MIN && assigned == Some(here);
         let wanted = match assigned {
@@ -57,7 +63,7 @@ impl Crowding {
             _ if here == self.home || stays => here,
             _ => self.home,
         };
-        (self.batches, self.alike, self.shared) = (0, 0, 0);
+        (self.writes, self.batches, self.alike, self.shared) = (false, 0, 0, 0);
         (wanted != here).then_some(wanted)
     }
 }
@@ -66,31 +72,56 @@ impl Crowding {
 mod tests {
     use super::*;
 
-    fn note(crowding: &mut Crowding, count: u32, partition: Option<usize>, is_shared: bool) {
-        (0..count).for_each(|_| crowding.note(partition, is_shared));
+    const WRITES: Option<(usize, bool)> = Some((7, true));
+    const READS: Option<(usize, bool)> = Some((7, false));
+
+    fn note(crowding: &mut Crowding, count: u32, used: Option<(usize, bool)>, is_shared: bool) {
+        (0..count).for_each(|_| crowding.note(used, is_shared));
     }
 
     #[test]
     fn who_crowds_a_partition_goes_to_its_worker_and_comes_back() {
         let mut crowding = Crowding::new(0);
-        note(&mut crowding, WINDOW - 1, Some(7), true);
+        note(&mut crowding, WINDOW - 1, WRITES, true);
         assert_eq!(crowding.better_worker(0, 4), None, "too early to say");
-        note(&mut crowding, 1, Some(7), true);
+        note(&mut crowding, 1, WRITES, true);
         assert_eq!(crowding.better_worker(0, 4), Some(3));
         // There, nobody is in the way any more.
-        note(&mut crowding, WINDOW, Some(7), false);
+        note(&mut crowding, WINDOW, WRITES, false);
         assert_eq!(crowding.better_worker(3, 4), None);
         note(&mut crowding, WINDOW, None, false);
         assert_eq!(crowding.better_worker(3, 4), Some(0));
     }
 
     #[test]
+    fn readers_share_half_of_the_workers_and_writers_one() {
+        let worker_of = |home: usize, used| {
+            let mut crowding = Crowding::new(home);
+            // One batch more than a window: the first only names the partition.
+            note(&mut crowding, WINDOW + 1, used, true);
+            crowding.better_worker(home, 8).unwrap_or(home)
+        };
+        let workers = |used| {
+            let mut workers: Vec<_> = (0..8).map(|home| worker_of(home, used)).collect();
+            workers.sort_unstable();
+            workers.dedup();
+            workers
+        };
+        assert_eq!(workers(READS), [0, 1, 2, 7]);
+        assert_eq!(workers(WRITES), [7]);
+        let mut mixed = Crowding::new(2);
+        note(&mut mixed, WINDOW, READS, true);
+        note(&mut mixed, 1, WRITES, true);
+        assert_eq!(mixed.better_worker(2, 8), Some(7), "who also writes counts as a writer");
+    }
+
+    #[test]
     fn who_is_alone_or_wants_many_partitions_stays() {
         let mut crowding = Crowding::new(0);
-        note(&mut crowding, WINDOW, Some(7), false);
+        note(&mut crowding, WINDOW, WRITES, false);
         assert_eq!(crowding.better_worker(0, 4), None);
         for partition in 0..WINDOW as usize {
-            crowding.note(Some(partition), true);
+            crowding.note(Some((partition, true)), true);
         }
         assert_eq!(crowding.better_worker(0, 4), None);
         note(&mut crowding, WINDOW, None, true);
@@ -100,7 +131,7 @@ mod tests {
     #[test]
     fn a_client_at_the_worker_of_its_partition_stays() {
         let mut crowding = Crowding::new(3);
-        note(&mut crowding, WINDOW, Some(7), true);
+        note(&mut crowding, WINDOW, WRITES, true);
         assert_eq!(crowding.better_worker(3, 4), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::spec::flag;
+use crate::command::spec::{FirstMember, flag};
 use crate::engine::staging::{Copying, Standing};
 use crate::engine::unit::{Key, Unit};
 use crate::engine::{Begin, Intent};
@@ -81,7 +81,18 @@ impl<'d> Dispatcher<'d> {
             }
         };
         match begin {
-            Begin::Ready(unit) if !unit.is_waited_for() => Some(unit),
+            Begin::Ready(unit) if !unit.is_waited_for() => {
+                let members =
+                    requests.iter().zip(&keys).filter_map(|(request, key)| {
+                        match joinable(request)?.spec.first_member {
+                            FirstMember::Unknown => None,
+                            FirstMember::Named(index) => Some((key, Some(request.args.get(index)))),
+                            FirstMember::Random => Some((key, None)),
+                        }
+                    });
+                unit.prefetch_members(members);
+                Some(unit)
+            }
             _ => None,
         }
     }

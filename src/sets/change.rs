@@ -3,7 +3,9 @@
 use crate::command::collection::{GoneMembers, NewItems, distinct, edit_or_delete};
 use crate::command::row::{first_key, key_arg, keys_at, named_key};
 use crate::command::spec::key_flag::{ACCESS, DELETE, INSERT, RW};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, FirstMember, GROWS, Group, Spec, flag,
+};
 use crate::types::ValueKind;
 use crate::value::item::Item;
 
@@ -29,6 +31,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Adds members, and makes the set where there is none.",
             history: &[("2.4.0", "Takes several members.")],
             length_after: Some(GROWS),
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: sadd,
@@ -41,6 +44,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: "O(N) for N members that are removed.",
             summary: "Removes members, and the set with its last one.",
             history: &[("2.4.0", "Takes several members.")],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: srem,

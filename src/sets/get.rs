@@ -2,7 +2,7 @@
 
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{ACCESS, RO};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, FirstMember, Group, Spec, flag};
 
 use super::value::read_set;
 
@@ -25,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
             arity: 3,
             summary: "Tells whether a member is in a set.",
             args: &[key_arg(), Arg::new("member", ArgKind::String)],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: sismember,
@@ -39,6 +40,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: "O(N) for N members asked for.",
             summary: "Tells of several members whether they are in a set.",
             args: &[key_arg(), Arg::new("member", ArgKind::String).multiple()],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: smismember,

@@ -6,7 +6,9 @@ use crate::command::number::parse_integer;
 use crate::command::pick::Pick;
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{ACCESS, DELETE, RO, RW};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Copies, Failure, FirstMember, Group, Spec, flag,
+};
 use crate::types::ValueKind;
 
 use super::value::{Growth, SetRef, read_set, set_of};
@@ -34,6 +36,7 @@ pub const COMMANDS: &[Command] = &[
                 let count = count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
                 sizes.iter().map(|size| size.of_items(count)).max().unwrap_or(0)
             }),
+            first_member: FirstMember::Random,
             ..ROW
         },
         run: spop,
@@ -47,6 +50,7 @@ pub const COMMANDS: &[Command] = &[
             summary: "Tells members that are picked at random.",
             args: &[key_arg(), Arg::new("count", ArgKind::Integer).optional().since("2.6.0")],
             history: &[("2.6.0", "Takes a `count`.")],
+            first_member: FirstMember::Random,
             ..ROW
         },
         run: srandmember,

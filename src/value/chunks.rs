@@ -10,16 +10,16 @@
 //! taking back a failed capture are a few numbers each, and a capture is walked later, as a clone.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync};
 
 use bytes::Bytes;
+use triomphe::Arc;
 
 use crate::types::ChunkId;
 use crate::value::tree::{Cursor, SLOT_OVERHEAD_BYTES, Tree, Weigh};
 
-/// Counters in front of what an [`Arc`] holds.
-const ARC_BYTES: usize = 16;
+/// The counter in front of what an [`Arc`] holds.
+const ARC_BYTES: usize = 8;
 /// A tombstone in its map, with the usual slack.
 const GONE_BYTES: u64 = 32;
 
@@ -90,14 +90,14 @@ pub trait ChunkBytes: Send + Sync {
     fn memory_bytes(&self) -> u64;
 }
 
-impl<C: Chunk> ChunkBytes for C {
+impl<C: Chunk> ChunkBytes for Arc<C> {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORM_PLAIN);
-        Chunk::encode(self, out);
+        Chunk::encode(&**self, out);
     }
 
     fn memory_bytes(&self) -> u64 {
-        Chunk::memory_bytes(self)
+        Chunk::memory_bytes(&**self)
     }
 }
 
@@ -112,7 +112,7 @@ pub struct DirtyChunk {
     /// Its id inside the collection.
     pub id: ChunkId,
     /// What it holds; None for a chunk that is gone.
-    pub content: Option<Arc<dyn ChunkBytes>>,
+    pub content: Option<sync::Arc<dyn ChunkBytes>>,
 }
 
 impl DirtyChunk {
@@ -224,7 +224,7 @@ impl<K: ChunkKey, C: Chunk> DirtyChunks for Taken<K, C> {
     fn chunks(&self) -> Box<dyn Iterator<Item = DirtyChunk> + '_> {
         let dirty = self.slots.iter().filter(|(_, slot)| slot.changed > self.clean_before);
         let mut dirty = dirty.map(|(key, slot)| {
-            let content: Arc<dyn ChunkBytes> = slot.chunk.clone();
+            let content: sync::Arc<dyn ChunkBytes> = sync::Arc::new(slot.chunk.clone());
             DirtyChunk { id: key.id(), content: Some(content) }
         });
         let mut gone = self.gone.iter().map(|key| DirtyChunk { id: key.id(), content: None });
@@ -332,14 +332,26 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
     /// Edits the chunk that [`Chunks::covering`] finds, a copy of it where somebody else holds
     /// it. O(log chunks).
     pub fn edit_covering<R>(&mut self, key: K, edit: impl FnOnce(K, &mut C) -> R) -> Option<R> {
+        self.edit_found(key, |_| Some(()), |key, chunk, ()| edit(key, chunk))
+    }
+
+    /// As [`Chunks::edit_covering`], where `find` finds in the chunk what is to be edited; else
+    /// nothing changes.
+    pub fn edit_found<F, R>(
+        &mut self,
+        key: K,
+        find: impl FnOnce(&C) -> Option<F>,
+        edit: impl FnOnce(K, &mut C, F) -> R,
+    ) -> Option<R> {
         let Chunks { slots, bytes, dirty_bytes, clean_upto, period, flight, .. } = self;
-        slots.edit_by(
+        let edited = slots.edit_by(
             |low| low.cmp(&key),
             |&key, slot| {
+                let found = find(&slot.chunk)?;
                 // A copy may take less than what it was copied from.
                 let before = Chunk::memory_bytes(&*slot.chunk);
                 let chunk = Arc::make_mut(&mut slot.chunk);
-                let result = edit(key, chunk);
+                let result = edit(key, chunk, found);
                 let after = Chunk::memory_bytes(chunk);
                 *bytes = *bytes - before + after;
                 *dirty_bytes += after;
@@ -349,9 +361,10 @@ impl<K: ChunkKey, C: Chunk> Chunks<K, C> {
                     _ => {}
                 }
                 slot.changed = *period;
-                result
+                Some(result)
             },
-        )
+        );
+        edited.flatten()
     }
 
     /// Adds a chunk under a key that no other has. O(log chunks).

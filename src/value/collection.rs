@@ -154,6 +154,15 @@ impl Collection {
         }
     }
 
+    /// The members, where they are found by their hash.
+    pub fn members(&self) -> Option<&Members> {
+        match self {
+            Collection::Set(members) | Collection::Hash(members) => Some(members),
+            Collection::Zset(zset) => Some(zset.members()),
+            Collection::List(_) | Collection::Stream(_) => None,
+        }
+    }
+
     /// What `OBJECT ENCODING` is told, below 16.
     pub fn encoding(&self) -> u8 {
         inner!(self, inner => inner.encoding())

@@ -5,7 +5,8 @@
 //! keys; at the ends of the key space, or in a crowd, all do.
 
 use std::ops::Range;
-use std::sync::Arc;
+
+use triomphe::Arc;
 
 use crate::limits::LIST_CHUNK_BYTES_MAX;
 use crate::types::ChunkId;

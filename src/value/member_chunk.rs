@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
+use crate::prefetch::prefetch_bytes;
 use crate::types::HashSeed;
 use crate::value::chunks::Chunk;
 use crate::value::item::Item;
@@ -21,6 +22,8 @@ const STARTS_MAX: usize = MEMBER_CHUNK_ITEMS_MAX / STRIDE;
 const LANES: usize = 32;
 /// Tags that are compared at once among what is left of those.
 const LANES_LEFT: usize = 8;
+/// Bytes of items that are brought near at once.
+const PREFETCH_BYTES_MAX: usize = 256;
 /// Bits of a hash that a scan cursor leaves out, so that cursors stay below 2^53.
 pub const GRANULE_BITS: u32 = 11;
 
@@ -177,7 +180,7 @@ impl MemberChunk {
 
     /// Index and offset of a member.
     #[inline]
-    fn find(&self, hash: u64, member: &[u8]) -> Option<(usize, usize)> {
+    pub fn find(&self, hash: u64, member: &[u8]) -> Option<(usize, usize)> {
         let tag = hash as u16;
         let mut from = 0;
         loop {
@@ -188,6 +191,23 @@ impl MemberChunk {
             }
             from = index + 1;
         }
+    }
+
+    /// Index where a member with this hash is likely to stand.
+    #[inline]
+    pub fn likely_index(&self, hash: u64) -> Option<usize> {
+        position(&self.tags, hash as u16)
+    }
+
+    /// Starts to bring the item with this index into the cache.
+    #[inline]
+    pub fn prefetch(&self, index: usize) {
+        let Some(from) = self.starts.get(index / STRIDE).map(|from| *from as usize) else {
+            return;
+        };
+        let next = self.starts.get(index / STRIDE + 1);
+        let end = next.map_or(self.data.len(), |next| *next as usize);
+        prefetch_bytes(&self.data[from..end.min(from + PREFETCH_BYTES_MAX)]);
     }
 
     /// The item of a member with this hash.
@@ -224,16 +244,12 @@ impl MemberChunk {
         false
     }
 
-    /// Takes a member out. Whether it was there.
-    pub fn remove(&mut self, hash: u64, member: &[u8]) -> bool {
-        let Some((index, at)) = self.find(hash, member) else {
-            return false;
-        };
+    /// Takes out a member that [`MemberChunk::find`] has found.
+    pub fn remove(&mut self, (index, at): (usize, usize)) {
         self.remove_at(index, at);
         if self.data.capacity() > 2 * self.data.len() + 64 {
             self.data.shrink_to(roomy(self.data.len()));
         }
-        true
     }
 
     fn push(&mut self, tag: u16, item: &Item<'_>) {
@@ -365,30 +381,26 @@ impl MemberChunk {
 #[inline]
 fn position(tags: &[u16], tag: u16) -> Option<usize> {
     let (blocks, rest) = tags.as_chunks::<LANES>();
-    for (number, block) in blocks.iter().enumerate() {
-        if let Some(lane) = lane(block, tag) {
-            return Some(number * LANES + lane);
-        }
-    }
-    let base = tags.len() - rest.len();
-    let (blocks, rest) = rest.as_chunks::<LANES_LEFT>();
-    for (number, block) in blocks.iter().enumerate() {
-        if let Some(lane) = lane(block, tag) {
-            return Some(base + number * LANES_LEFT + lane);
-        }
-    }
-    let index = rest.iter().position(|other| *other == tag)?;
-    Some(tags.len() - rest.len() + index)
+    let from = blocks.iter().position(|block| is_among(block, tag));
+    let (from, block) = match from {
+        Some(number) => (number * LANES, &blocks[number][..]),
+        None => (tags.len() - rest.len(), rest),
+    };
+    let (blocks, rest) = block.as_chunks::<LANES_LEFT>();
+    let near = blocks.iter().position(|block| is_among(block, tag));
+    let (near, block) = match near {
+        Some(number) => (number * LANES_LEFT, &blocks[number][..]),
+        None => (block.len() - rest.len(), rest),
+    };
+    let index = block.iter().position(|other| *other == tag)?;
+    Some(from + near + index)
 }
 
-/// The same within a block, without branches, so that it becomes a few vector instructions.
+/// Whether a tag is in a block; without branches, so that it becomes a few vector instructions.
 #[inline]
-fn lane<const N: usize>(block: &[u16; N], tag: u16) -> Option<usize> {
-    let any = block.iter().fold(false, |any, other| any | (*other == tag));
-    if !any {
-        return None;
-    }
-    block.iter().position(|other| *other == tag)
+fn is_among<const N: usize>(block: &[u16; N], tag: u16) -> bool {
+    let found = |other: &u16| if *other == tag { u16::MAX } else { 0 };
+    block.iter().fold(0, |any, other| any | found(other)) != 0
 }
 
 fn offset(at: usize) -> u32 {
@@ -482,7 +494,8 @@ mod tests {
                         prop_assert_eq!(is_new, model.insert(member, value).is_none());
                     }
                     None => {
-                        let removed = chunk.remove(hash, &member);
+                        let found = chunk.find(hash, &member);
+                        let removed = found.map(|found| chunk.remove(found)).is_some();
                         prop_assert_eq!(removed, model.remove(&member).is_some());
                     }
                 }
@@ -585,7 +598,8 @@ mod tests {
             chunk.put(hasher().hash(member), &Item::new(member, b"twenty bytes of value"));
         }
         for member in &members[10..] {
-            chunk.remove(hasher().hash(member), member);
+            let found = chunk.find(hasher().hash(member), member);
+            chunk.remove(found.unwrap());
         }
         assert!(chunk.data.capacity() <= 2 * chunk.data_bytes() + 64);
     }
@@ -616,7 +630,7 @@ mod tests {
         }
         assert_eq!(chunk.len(), 1000, "more than stand inside the chunk itself");
         assert!(chunk.get(7, &999u32.to_le_bytes()).is_some(), "among equal tags");
-        assert!(chunk.remove(7, &0u32.to_le_bytes()));
+        chunk.remove(chunk.find(7, &0u32.to_le_bytes()).unwrap());
         assert!(chunk.memory_bytes() > 1000 * 8);
         let mut single = MemberChunk::default();
         single.put(hasher().hash(b"a"), &Item::new(b"a", b""));

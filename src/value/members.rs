@@ -7,6 +7,7 @@
 use std::cell::Cell;
 
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
+use crate::prefetch::prefetch_value;
 use crate::types::{ChunkId, ValueKind};
 use crate::value::chunks::{ChunkSet, Chunks, items_of};
 use crate::value::item::Item;
@@ -28,6 +29,37 @@ pub struct Members {
     chunks: Chunks<u64, MemberChunk>,
     /// Encoded bytes of the longest item that it has had.
     longest_item_bytes: usize,
+}
+
+/// A member whose chunk is on its way into the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Near<'m> {
+    chunk: &'m MemberChunk,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Hash(u64),
+    Index(u64),
+}
+
+impl<'m> Near<'m> {
+    fn new(chunk: &'m MemberChunk, place: Place) -> Near<'m> {
+        prefetch_value(chunk);
+        Near { chunk, place }
+    }
+
+    /// Starts to bring the member's item.
+    pub fn prefetch(self) {
+        let index = match self.place {
+            Place::Hash(hash) => self.chunk.likely_index(hash),
+            Place::Index(index) => Some(index as usize),
+        };
+        if let Some(index) = index {
+            self.chunk.prefetch(index);
+        }
+    }
 }
 
 impl Members {
@@ -145,6 +177,20 @@ impl Members {
         self.chunks.covering(hash)?.1.get(hash, member)
     }
 
+    /// Starts to bring the chunk of a member into the cache. [`Near::prefetch`] goes on, after the
+    /// chunks of other members have been asked for as well.
+    pub fn prefetch(&self, member: &[u8]) -> Option<Near<'_>> {
+        let hash = self.hasher.hash(member);
+        let (_, chunk) = self.chunks.covering(hash)?;
+        Some(Near::new(chunk, Place::Hash(hash)))
+    }
+
+    /// As [`Members::prefetch`], of the item of this rank.
+    pub fn prefetch_rank(&self, rank: u64) -> Option<Near<'_>> {
+        let (_, chunk, index) = self.chunks.at_rank(rank)?;
+        Some(Near::new(chunk, Place::Index(index)))
+    }
+
     /// Puts an item in place of the one with its member, changed or not. Whether there was none.
     /// O(log chunks).
     pub fn insert(&mut self, item: &Item<'_>) -> bool {
@@ -185,17 +231,15 @@ impl Members {
     /// Takes a member out. Whether it was there; nothing changes where it was not. O(log chunks).
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let hash = self.hasher.hash(member);
-        let covering = self.chunks.covering(hash);
-        if covering.and_then(|(_, chunk)| chunk.get(hash, member)).is_none() {
-            return false;
-        }
-        let left = self.chunks.edit_covering(hash, |key, chunk| {
-            chunk.remove(hash, member);
+        let find = |chunk: &MemberChunk| chunk.find(hash, member);
+        let left = self.chunks.edit_found(hash, find, |key, chunk, found| {
+            chunk.remove(found);
             (key, chunk.len())
         });
-        if let Some((key, len)) = left
-            && len.is_multiple_of(MERGE_STEP)
-        {
+        let Some((key, len)) = left else {
+            return false;
+        };
+        if len.is_multiple_of(MERGE_STEP) {
             self.merge(key);
         }
         true
@@ -423,6 +467,19 @@ mod tests {
             }
             Step::Hold | Step::Capture(_) => {}
         }
+    }
+
+    #[test]
+    fn prefetches_find_every_chunk_and_are_harmless() {
+        let (mut members, _) = filled(1000);
+        members.insert(&Item::new(b"long", &[7; 70_000]));
+        for number in 0..1100 {
+            members.prefetch(&named(number)).expect("a chunk covers every hash").prefetch();
+        }
+        members.prefetch(b"long").unwrap().prefetch();
+        (0..members.len()).for_each(|rank| members.prefetch_rank(rank).unwrap().prefetch());
+        assert!(members.prefetch_rank(members.len()).is_none());
+        assert!(Members::new(ValueKind::Set, 1, hasher()).prefetch(b"member").is_none());
     }
 
     proptest! {

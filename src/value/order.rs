@@ -4,7 +4,8 @@
 //! which this order is built in one go.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
+
+use triomphe::Arc;
 
 use crate::value::order_leaf::{OrderKey, OrderLeaf};
 use crate::value::score::Scored;
@@ -12,7 +13,7 @@ use crate::value::tree::{Cursor, SLOT_OVERHEAD_BYTES, Tree, Weigh};
 
 /// Memory of a leaf beside what it counts itself: its place in the tree, its key, its counters.
 const LEAF_OVERHEAD_BYTES: u64 =
-    SLOT_OVERHEAD_BYTES + (size_of::<OrderKey>() + 3 * size_of::<usize>()) as u64;
+    SLOT_OVERHEAD_BYTES + (size_of::<OrderKey>() + 2 * size_of::<usize>()) as u64;
 
 impl Weigh for Arc<OrderLeaf> {
     fn weight(&self) -> u64 {

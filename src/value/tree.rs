@@ -5,9 +5,9 @@
 //! are shared between clones and copied when one of them changes: cloning a tree is O(1).
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
+use triomphe::Arc;
 
 /// Most children of a node, and most slots of a leaf.
 const FANOUT: usize = 64;

@@ -3,7 +3,9 @@
 use crate::command::double;
 use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, FirstMember, GROWS, Group, Spec, flag,
+};
 use crate::command::zset_scores::{Conditions, NewScores, Outcome, set_scores};
 
 /// What the rows of this file have in common.
@@ -45,6 +47,7 @@ pub const COMMANDS: &[Command] = &[
                 ("3.0.2", "Takes `XX`, `NX`, `CH` and `INCR`."),
                 ("6.2.0", "Takes `GT` and `LT`."),
             ],
+            first_member: FirstMember::Named(3),
             ..ROW
         },
         run: zadd,
@@ -61,6 +64,7 @@ pub const COMMANDS: &[Command] = &[
                 Arg::new("increment", ArgKind::Integer),
                 Arg::new("member", ArgKind::String),
             ],
+            first_member: FirstMember::Named(3),
             ..ROW
         },
         run: zincrby,

@@ -3,7 +3,7 @@
 use crate::command::double;
 use crate::command::row::{first_key, key_arg, word};
 use crate::command::spec::key_flag::{ACCESS, RO};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, FirstMember, Group, Spec, flag};
 use crate::command::zset::read_zset;
 
 use super::span::{By, Span};
@@ -43,6 +43,7 @@ pub const COMMANDS: &[Command] = &[
             name: "zscore",
             flags: ROW.flags | flag::MEMBERS,
             summary: "Tells the score of a member.",
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: zscore,
@@ -56,6 +57,7 @@ pub const COMMANDS: &[Command] = &[
             complexity: "O(N) for N members asked for.",
             summary: "Tells the scores of several members.",
             args: &[key_arg(), Arg::new("member", ArgKind::String).multiple()],
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: zmscore,
@@ -95,6 +97,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "zrank",
             summary: "Tells how many members stand below one.",
+            first_member: FirstMember::Named(2),
             ..ROW_OF_RANK
         },
         run: zrank,
@@ -103,6 +106,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "zrevrank",
             summary: "Tells how many members stand above one.",
+            first_member: FirstMember::Named(2),
             ..ROW_OF_RANK
         },
         run: zrevrank,

@@ -6,7 +6,9 @@ use crate::command::args::Args;
 use crate::command::collection::{GoneMembers, distinct, edit_or_delete, zset_of};
 use crate::command::row::{first_key, key_arg};
 use crate::command::spec::key_flag::{DELETE, RW};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Copies, Failure, FirstMember, Group, Spec, flag,
+};
 use crate::command::zset::Form;
 use crate::engine::unit::{Key, Unit, ValueRef};
 
@@ -36,6 +38,7 @@ pub const COMMANDS: &[Command] = &[
             args: &[key_arg(), Arg::new("member", ArgKind::String).multiple()],
             history: &[("2.4.0", "Takes several members.")],
             extra_bytes: None,
+            first_member: FirstMember::Named(2),
             ..ROW
         },
         run: zrem,
