@@ -121,7 +121,21 @@ impl<'o> Reply<'o> {
         self.output
     }
 
+    #[inline]
     fn head(&mut self, kind: u8, number: i64) {
+        let bytes = &mut self.output.bytes;
+        let digit = |digit: i64| b'0' + digit as u8;
+        match number {
+            0..10 => bytes.extend_from_slice(&[kind, digit(number), b'\r', b'\n']),
+            10..100 => {
+                let head = [kind, digit(number / 10), digit(number % 10), b'\r', b'\n'];
+                bytes.extend_from_slice(&head);
+            }
+            _ => self.long_head(kind, number),
+        }
+    }
+
+    fn long_head(&mut self, kind: u8, number: i64) {
         let mut digits = itoa::Buffer::new();
         let bytes = &mut self.output.bytes;
         bytes.push(kind);
@@ -267,5 +281,22 @@ impl<'o> Reply<'o> {
                 bytes.extend_from_slice(b"\r\n");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_length_are_written() {
+        for number in [i64::MIN, -10, -1, 0, 9, 10, 42, 99, 100, 1234, i64::MAX] {
+            let mut output = Output::default();
+            Reply::new(&mut output, Protocol::Resp2).integer(number);
+            assert_eq!(output.bytes, format!(":{number}\r\n").into_bytes());
+        }
+        let mut output = Output::default();
+        Reply::new(&mut output, Protocol::Resp2).bulk(&[b'x'; 12]);
+        assert_eq!(output.bytes, b"$12\r\nxxxxxxxxxxxx\r\n");
     }
 }

@@ -84,7 +84,9 @@ fn smembers(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let key = call.unit.key(call.db, call.args.get(1));
     let set = read_set(call.unit, &key)?;
     call.reply.set(set.map_or(0, |set| set.card() as usize));
-    set.iter().flat_map(|set| set.iter()).for_each(|member| call.reply.bulk(member));
+    if let Some(set) = set {
+        set.members.for_each(|item| call.reply.bulk(item.member));
+    }
     Ok(())
 }
 

@@ -79,6 +79,28 @@ impl<K, V> Node<K, V> {
         self.keys.partition_point(|key| order(key) != Ordering::Greater).saturating_sub(1)
     }
 
+    /// Index of the slot or child with the item `offset`, which becomes the item's offset inside;
+    /// from the nearer end of this node, whose weight is known.
+    fn place_of_rank(&self, offset: &mut u64, weight: u64) -> usize {
+        let mut at;
+        if *offset < weight / 2 {
+            at = 0;
+            while *offset >= self.weights[at] {
+                *offset -= self.weights[at];
+                at += 1;
+            }
+        } else {
+            let mut behind = weight - *offset;
+            at = self.len() - 1;
+            while behind > self.weights[at] {
+                behind -= self.weights[at];
+                at -= 1;
+            }
+            *offset = self.weights[at] - behind;
+        }
+        at
+    }
+
     /// Cuts off everything from `at`.
     fn split_off(&mut self, at: usize) -> Node<K, V> {
         Node {
@@ -395,14 +417,11 @@ impl<K: Ord + Clone, V: Weigh + Clone> Tree<K, V> {
         if rank >= self.len {
             return None;
         }
-        let mut offset = rank;
+        let (mut offset, mut weight) = (rank, self.len);
         let mut cursor = Cursor { path: SmallVec::new() };
         cursor.descend(&self.root, |node| {
-            let mut at = 0;
-            while offset >= node.weights[at] {
-                offset -= node.weights[at];
-                at += 1;
-            }
+            let at = node.place_of_rank(&mut offset, weight);
+            weight = node.weights[at];
             at
         });
         Some((cursor, offset))

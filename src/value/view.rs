@@ -60,6 +60,14 @@ impl<'a> MembersRef<'a> {
             MembersRef::Large(members) => Box::new(members.iter()),
         }
     }
+
+    /// Calls `each` with all items, in the order of [`MembersRef::iter`], at less cost.
+    pub fn for_each(&self, each: impl FnMut(Item<'a>)) {
+        match self {
+            MembersRef::Packed(members) => members.iter().for_each(each),
+            MembersRef::Large(members) => members.iter().for_each(each),
+        }
+    }
 }
 
 /// A sorted set.
