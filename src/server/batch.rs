@@ -349,7 +349,7 @@ impl Run<'_, '_> {
         if !dispatcher.joins(self.session) {
             return 0;
         }
-        let joined = others.iter().take_while(|next| dispatcher.may_join(first, next)).count();
+        let joined = dispatcher.joined(first, others);
         let requests = &requests[..1 + joined];
         if joined == 0 {
             return 0;

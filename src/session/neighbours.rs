@@ -40,23 +40,28 @@ impl<'d> Dispatcher<'d> {
         !session.needs_attention() && !self.services.pause.is_active()
     }
 
-    /// Whether two neighbours may run in one unit.
-    pub fn may_join(&self, first: &Request<'_>, next: &Request<'_>) -> bool {
-        let rows = joinable(first).zip(joinable(next));
-        rows.is_some_and(|(first, next)| (first.spec.flags ^ next.spec.flags) & ALIKE == 0)
-            && self.services.engine.are_together(first.position, next.position)
+    /// How many neighbours behind the first may run in one unit with it.
+    pub fn joined(&self, first: &Request<'_>, others: &[Request<'_>]) -> usize {
+        let Some(row) = joinable(first) else { return 0 };
+        let may_join = |next: &&Request<'_>| {
+            joinable(next).is_some_and(|next| (row.spec.flags ^ next.spec.flags) & ALIKE == 0)
+                && self.services.engine.are_together(first.position, next.position)
+        };
+        others.iter().take_while(may_join).count()
     }
 
     /// A unit for neighbours that may all run in one. None where they have to run one by one: a key
     /// must be fetched, the log has no room at once, or somebody waits for what one of them brings.
     pub fn begin_together(&self, session: &Session, requests: &[Request<'_>]) -> Option<Unit<'d>> {
-        let row = joinable(requests.first()?)?;
+        let rows: Option<SmallVec<[&Row; 32]>> = requests.iter().map(joinable).collect();
+        let rows = rows?;
+        let row = rows.first()?;
         let keys = requests.iter().map(|request| self.key_of(session, request));
         let keys: SmallVec<[Key<'_>; 32]> = keys.collect();
-        let bytes = |request: &Request<'_>| {
-            joinable(request).map(|row| self.frame_bytes(row, request.args, request.bytes))
+        let bytes = |(request, row): (&Request<'_>, &&Row)| {
+            self.frame_bytes(row, request.args, request.bytes)
         };
-        let frame_bytes: u64 = requests.iter().filter_map(bytes).sum();
+        let frame_bytes: u64 = requests.iter().zip(&rows).map(bytes).sum();
         let intent = Intent {
             write: row.has(flag::WRITE),
             frees: row.has(flag::FREES),
@@ -64,14 +69,14 @@ impl<'d> Dispatcher<'d> {
             now_ms: self.now_ms,
         };
         let engine = &self.services.engine;
-        let begin = match requests.iter().filter_map(joinable).any(|row| row.has(flag::COPIES)) {
+        let begin = match rows.iter().any(|row| row.has(flag::COPIES)) {
             false => engine.begin(&keys, intent),
             true => {
                 let bytes = |stands: Standing<'_, '_>| {
-                    let runs = requests.iter().zip(&keys);
-                    let copied = runs.filter_map(|(request, key)| {
+                    let runs = requests.iter().zip(&rows).zip(&keys);
+                    let copied = runs.map(|((request, row), key)| {
                         let value = std::iter::once(stands(key));
-                        Some(joinable(request)?.spec.copied_bytes(request.args, value))
+                        row.spec.copied_bytes(request.args, value)
                     });
                     copied.fold(0, u64::saturating_add)
                 };
@@ -82,13 +87,12 @@ impl<'d> Dispatcher<'d> {
         };
         match begin {
             Begin::Ready(unit) if !unit.is_waited_for() => {
+                let runs = requests.iter().zip(&rows).zip(&keys);
                 let members =
-                    requests.iter().zip(&keys).filter_map(|(request, key)| {
-                        match joinable(request)?.spec.first_member {
-                            FirstMember::Unknown => None,
-                            FirstMember::Named(index) => Some((key, Some(request.args.get(index)))),
-                            FirstMember::Random => Some((key, None)),
-                        }
+                    runs.filter_map(|((request, row), key)| match row.spec.first_member {
+                        FirstMember::Unknown => None,
+                        FirstMember::Named(index) => Some((key, Some(request.args.get(index)))),
+                        FirstMember::Random => Some((key, None)),
                     });
                 unit.prefetch_members(members);
                 Some(unit)
