@@ -85,7 +85,7 @@ impl Pick {
             return (0..len).collect();
         }
         if wanted == 1 {
-            return vec![random.below(len)];
+            return vec![Pick::one(len, random)];
         }
         // Few are drawn; of many, those that are left out are drawn.
         let draws = wanted.min(len - wanted);

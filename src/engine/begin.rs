@@ -360,15 +360,10 @@ impl Unit<'_> {
                 Some((last, found)) if last.position == key.position && last.bytes == key.bytes => {
                     found
                 }
-                _ => {
-                    let shard = &self.guards[self.guard_of(key.position)].1;
-                    let keyspace = shard.databases.keyspace(key.db);
-                    let entry = shard.partition.find(keyspace, key.position, key.bytes);
-                    match entry.and_then(EntryRef::value) {
-                        Some(ValueRef::Collection(collection)) => collection.members(),
-                        _ => None,
-                    }
-                }
+                _ => self.seen(key).and_then(|view| match view.value {
+                    ValueRef::Collection(collection) => collection.members(),
+                    ValueRef::Packed(_) | ValueRef::String(_) => None,
+                }),
             };
             last = Some((key, found));
             let Some(found) = found else { continue };

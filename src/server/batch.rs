@@ -88,8 +88,10 @@ fn used_partition(planned: &[Planned], engine: &Engine) -> Option<(usize, bool)>
         _ => None,
     };
     // Who mixes partitions shows it at the ends of some group soon.
-    let alike = engine.are_together(first.position, last.position);
-    let writes = alike.then_some(writes(first)? || writes(last)?)?;
+    if !engine.are_together(first.position, last.position) {
+        return None;
+    }
+    let writes = writes(first)? | writes(last)?;
     Some((engine.partition_of(first.position), writes))
 }
 
