@@ -51,6 +51,23 @@ struct Placed {
     end: u32,
 }
 
+impl Placed {
+    fn granule(&self) -> u64 {
+        self.hash >> GRANULE_BITS
+    }
+}
+
+/// Where a chunk of too many items is cut: in the middle, around which they are put in order. None
+/// where their bytes decide, or the middle lies within a granule.
+fn middle_edge(placed: &mut [Placed]) -> Option<usize> {
+    if placed.len() <= MEMBER_CHUNK_ITEMS_MAX {
+        return None;
+    }
+    let middle = placed.len() / 2;
+    let (lower, first, _) = placed.select_nth_unstable_by_key(middle, |one| one.hash);
+    lower.iter().all(|one| one.granule() != first.granule()).then_some(middle)
+}
+
 /// Members of one range of hashes. See the module.
 #[derive(Clone, Debug)]
 pub struct MemberChunk {
@@ -318,25 +335,25 @@ impl MemberChunk {
     /// Cuts off the upper part of the range: its lowest hash and its chunk. None where all hashes
     /// are of one granule.
     pub fn split(&mut self, hasher: &MemberHasher) -> Option<(u64, MemberChunk)> {
-        let placed = self.placed(hasher, 0);
-        let middle = match placed.len() > MEMBER_CHUNK_ITEMS_MAX {
-            true => placed.len() / 2,
-            false => {
-                let bytes = placed.iter().scan(0, |sum, one| {
-                    *sum += (one.end - one.start) as usize;
-                    Some(*sum)
-                });
-                bytes.take_while(|sum| 2 * *sum < self.data.len()).count() + 1
-            }
-        };
-        let granule = |index: usize| placed[index].hash >> GRANULE_BITS;
-        let edge = |index: &usize| granule(*index) != granule(*index - 1);
-        let middle = middle.clamp(1, placed.len().max(1));
-        let cut = (middle..placed.len()).find(edge).or_else(|| (1..middle).rev().find(edge))?;
-        let low = granule(cut) << GRANULE_BITS;
+        let mut placed = self.placed(hasher, 0);
+        let cut = middle_edge(&mut placed).or_else(|| self.any_edge(&mut placed))?;
+        let low = placed[cut].granule() << GRANULE_BITS;
         let upper = self.selected(&placed[cut..]);
         *self = self.selected(&placed[..cut]);
         Some((low, upper))
+    }
+
+    /// The edge between two granules next to the middle of the bytes; the items are sorted.
+    fn any_edge(&self, placed: &mut [Placed]) -> Option<usize> {
+        placed.sort_unstable_by_key(|one| one.hash);
+        let bytes = placed.iter().scan(0, |sum, one| {
+            *sum += (one.end - one.start) as usize;
+            Some(*sum)
+        });
+        let middle = bytes.take_while(|sum| 2 * *sum < self.data.len()).count() + 1;
+        let middle = middle.clamp(1, placed.len().max(1));
+        let edge = |index: &usize| placed[*index].granule() != placed[*index - 1].granule();
+        (middle..placed.len()).find(edge).or_else(|| (1..middle).rev().find(edge))
     }
 
     fn selected(&self, placed: &[Placed]) -> MemberChunk {
@@ -344,13 +361,16 @@ impl MemberChunk {
         let bytes: usize = placed.iter().map(|one| (one.end - one.start) as usize).sum();
         chunk.data.reserve_exact(roomy(bytes));
         for one in placed {
-            let (item, _) = self.item_at(one.start as usize);
-            chunk.push(one.hash as u16, &item);
+            chunk.push_tag(one.hash as u16, chunk.data.len());
+            chunk.data.extend_from_slice(&self.data[one.start as usize..one.end as usize]);
         }
+        // Looked for only where there are any.
+        chunk.next_deadline_ms = self.next_deadline_ms;
+        chunk.forget_deadline(self.next_deadline_ms());
         chunk
     }
 
-    /// Places of the items whose hash is `low` or above, in the order of hashes.
+    /// Places of the items whose hash is `low` or above.
     fn placed(&self, hasher: &MemberHasher, low: u64) -> Vec<Placed> {
         let mut placed = Vec::with_capacity(self.len());
         let mut at = 0;
@@ -362,7 +382,6 @@ impl MemberChunk {
             }
             at = end;
         }
-        placed.sort_unstable_by_key(|one| one.hash);
         placed
     }
 
@@ -372,8 +391,9 @@ impl MemberChunk {
         hasher: &MemberHasher,
         low: u64,
     ) -> impl Iterator<Item = (u64, Item<'_>)> {
-        let placed = self.placed(hasher, low).into_iter();
-        placed.map(|one| (one.hash, self.item_at(one.start as usize).0))
+        let mut placed = self.placed(hasher, low);
+        placed.sort_unstable_by_key(|one| one.hash);
+        placed.into_iter().map(|one| (one.hash, self.item_at(one.start as usize).0))
     }
 }
 
