@@ -147,7 +147,14 @@ pub fn pop(
     let count = count.min(len);
     let mut popped = Popped::with_room();
     let from = if end.is_front() { 0 } else { len - 1 };
-    list.iter_from(from, !end.is_front()).take(count as usize).for_each(|e| popped.push(e));
+    match count {
+        // A way down the tree, without a stand in it from which to go on.
+        1 => list.get(from).into_iter().for_each(|element| popped.push(element)),
+        _ => list
+            .iter_from(from, !end.is_front())
+            .take(count as usize)
+            .for_each(|element| popped.push(element)),
+    }
     let (cut, rest) = if end.is_front() { (0, count) } else { (len - count, 0) };
     let left = (len - count) as usize;
     let encoding = match left {

@@ -326,9 +326,17 @@ impl<K: Ord + Clone, V: Weigh + Clone> Tree<K, V> {
     /// The slot that holds the item of this rank (from 0), and the item's index inside the slot.
     /// O(log slots).
     pub fn at_rank(&self, rank: u64) -> Option<(&K, &V, u64)> {
-        let (cursor, offset) = self.cursor_at_rank(rank)?;
-        let (key, value) = cursor.get()?;
-        Some((key, value, offset))
+        if rank >= self.len {
+            return None;
+        }
+        let (mut node, mut offset, mut weight) = (&*self.root, rank, self.len);
+        loop {
+            let at = node.place_of_rank(&mut offset, weight);
+            match &node.below {
+                Below::Nodes(nodes) => (node, weight) = (&nodes[at], node.weights[at]),
+                Below::Slots(slots) => return Some((&node.keys[at], &slots[at], offset)),
+            }
+        }
     }
 
     /// Edits the slot under exactly this key; weights follow. O(log slots).
