@@ -163,8 +163,13 @@ impl NewElements {
 }
 
 /// Arguments without those that repeat an earlier one, in order.
-pub fn distinct<'a>(args: impl Iterator<Item = &'a [u8]>) -> SmallVec<[&'a [u8]; 8]> {
-    let mut found: SmallVec<[&'a [u8]; 8]> = args.collect();
+pub fn distinct<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> SmallVec<[&'a [u8]; 8]> {
+    let mut found = SmallVec::new();
+    found.extend(args.next());
+    // Most often there is one.
+    let Some(second) = args.next() else { return found };
+    found.push(second);
+    found.extend(args);
     if found.len() <= FEW {
         let mut kept = 0;
         for index in 0..found.len() {

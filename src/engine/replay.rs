@@ -226,7 +226,7 @@ impl Thread<'_> {
             if lacks_stage(partition, record) {
                 return Err(BadRecord { lsn: frame.lsn, offset: 0, reason: MISSING_STAGE });
             }
-            let at = At { lsn: frame.lsn, now_ms: frame.wall_ms, fresh: false };
+            let at = At { lsn: frame.lsn, now_ms: frame.wall_ms, fresh: false, seat: None };
             partition.apply(position, record, at, None);
         }
         Ok(())

@@ -130,7 +130,8 @@ struct Look {
 pub(super) struct Before {
     pub(super) live: bool,
     has_deadline: bool,
-    pub(super) in_memory: bool,
+    /// Where memory keeps what it knows about the key, which may be that it is absent.
+    pub(super) seat: Option<Seat>,
 }
 
 impl<'e> Unit<'e> {
@@ -316,7 +317,7 @@ impl<'e> Unit<'e> {
         let counts = before.counts_of_put(expire_at_ms);
         let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
         let record = Record::Put { keyspace, key: key_bytes, expire_at_ms, value, counts };
-        self.write(key.position, &record, !before.in_memory, handle);
+        self.write(key.position, &record, before.seat, handle);
     }
 
     /// Writes into an existing string at `offset`, growing it with zeros as needed; the deadline
@@ -325,8 +326,9 @@ impl<'e> Unit<'e> {
     pub fn write_range(&mut self, key: &Key<'_>, offset: u64, bytes: NewString<'_>) {
         let handle = bytes.handle();
         let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
+        let seat = self.seat(keyspace, key.position, key_bytes);
         let record = Record::WriteRange { keyspace, key: key_bytes, offset, bytes: bytes.bytes() };
-        self.write(key.position, &record, false, handle);
+        self.write(key.position, &record, seat, handle);
     }
 
     /// Sets or removes the deadline of a live key.
@@ -342,7 +344,7 @@ impl<'e> Unit<'e> {
                 expires: i8::from(expire_at_ms.is_some()) - i8::from(before.has_deadline),
             },
         };
-        self.write(key.position, &record, false, None);
+        self.write(key.position, &record, before.seat, None);
     }
 
     /// Restores access metadata of a live key (RESTORE IDLETIME and FREQ).
@@ -369,7 +371,7 @@ impl<'e> Unit<'e> {
         let (keyspace, key_bytes, creates) = (self.keyspace(key), key.bytes, !before.live);
         let counts = CountDelta { keys: i8::from(creates), expires: 0 };
         let record = Record::Edit { keyspace, key: key_bytes, creates, shape, edit, counts };
-        self.write(key.position, &record, !before.in_memory, None);
+        self.write(key.position, &record, before.seat, None);
     }
 
     /// The key now holds the collection that begins with this change, without a deadline, whatever
@@ -379,11 +381,15 @@ impl<'e> Unit<'e> {
         let (keyspace, key_bytes) = (self.keyspace(key), key.bytes);
         let counts = before.counts_of_put(None);
         let record = Record::Edit { keyspace, key: key_bytes, creates: true, shape, edit, counts };
-        self.write(key.position, &record, !before.in_memory, None);
+        self.write(key.position, &record, before.seat, None);
     }
 
     pub(super) fn keyspace(&self, key: &Key<'_>) -> KeyspaceId {
         self.guards[self.guard_of(key.position)].1.databases.keyspace(key.db)
+    }
+
+    fn seat(&self, keyspace: KeyspaceId, position: Position, key: &[u8]) -> Option<Seat> {
+        self.guards[self.guard_of(position)].1.partition.seat(keyspace, position, key)
     }
 
     /// What a write replaces. A key past its deadline is removed first, in the same frame (D13).
@@ -391,20 +397,22 @@ impl<'e> Unit<'e> {
         let index = self.guard_of(key.position);
         let shard = &self.guards[index].1;
         let keyspace = shard.databases.keyspace(key.db);
-        let Some(entry) = shard.partition.find(keyspace, key.position, key.bytes) else {
+        let seat = shard.partition.seat(keyspace, key.position, key.bytes);
+        let Some(entry) = seat.map(|seat| shard.partition.seated(seat)) else {
             self.observed = self.observed.max(shard.floor(key.db));
-            return Before { live: false, has_deadline: false, in_memory: false };
+            return Before { live: false, has_deadline: false, seat };
         };
         self.observed = self.observed.max(known_lsn(entry.lsn()));
         if entry.is_tombstone() {
-            return Before { live: false, has_deadline: false, in_memory: true };
+            return Before { live: false, has_deadline: false, seat };
         }
         let deadline = entry.expire_at_ms();
         if deadline.is_some_and(|at| at <= self.now_ms) {
+            // Its tombstone stands where it stood.
             self.remove(key, DeleteReason::Expired);
-            return Before { live: false, has_deadline: false, in_memory: true };
+            return Before { live: false, has_deadline: false, seat };
         }
-        Before { live: true, has_deadline: deadline.is_some(), in_memory: true }
+        Before { live: true, has_deadline: deadline.is_some(), seat }
     }
 
     pub(super) fn remove(&mut self, key: &Key<'_>, reason: DeleteReason) {
@@ -424,7 +432,7 @@ impl<'e> Unit<'e> {
         let edit = Edit::Remove { members: gone };
         let counts = CountDelta::default();
         let record = Record::Edit { keyspace, key, creates: false, shape, edit, counts };
-        self.write(position, &record, false, None);
+        self.write(position, &record, self.seat(keyspace, position, key), None);
     }
 
     /// Removes a live key that stands in memory.
@@ -449,11 +457,11 @@ impl<'e> Unit<'e> {
         reason: DeleteReason,
     ) {
         let partition = &self.guards[self.guard_of(position)].1.partition;
-        let entry = partition.find(keyspace, position, key);
-        let entry = entry.expect("what is removed stands in memory");
+        let seat = partition.seat(keyspace, position, key);
+        let entry = partition.seated(seat.expect("what is removed stands in memory"));
         let counts = CountDelta { keys: -1, expires: -i8::from(entry.expire_at_ms().is_some()) };
         let record = Record::Delete { keyspace, key, reason, counts };
-        self.write(position, &record, false, None);
+        self.write(position, &record, seat, None);
     }
 
     /// Counts fields that were removed because their deadline had passed.
@@ -461,12 +469,13 @@ impl<'e> Unit<'e> {
         self.core.stats.expired_fields.fetch_add(count, Relaxed);
     }
 
-    /// Logs an effect and applies it: the one place where a unit changes memory (D8).
+    /// Logs an effect and applies it: the one place where a unit changes memory (D8). The key
+    /// stands at `seat`, or memory does not know it.
     pub(super) fn write(
         &mut self,
         position: Position,
         record: &Record<'_>,
-        fresh: bool,
+        seat: Option<Seat>,
         handle: Option<ValueHandle>,
     ) {
         match &handle {
@@ -483,7 +492,8 @@ impl<'e> Unit<'e> {
                 self.frame.push_shared(record, &pieces);
             }
         }
-        let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh };
+        let fresh = seat.is_none();
+        let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh, seat };
         let index = self.guard_of(position);
         self.guards[index].1.partition.apply(position, record, at, handle);
     }

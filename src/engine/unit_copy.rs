@@ -97,7 +97,7 @@ impl Unit<'_> {
             stage,
             counts: before.counts_of_put(expire_at_ms),
         };
-        self.write(key.position, &record, !before.in_memory, Some(collection));
+        self.write(key.position, &record, before.seat, Some(collection));
     }
 
     /// The key now holds this collection with this deadline, whatever it held. The collection is
@@ -105,14 +105,14 @@ impl Unit<'_> {
     pub fn put_collection(&mut self, key: &Key<'_>, value: ValueHandle, expire_at_ms: Option<u64>) {
         let before = self.before_write(key);
         let (keyspace, key_bytes, position) = (self.keyspace(key), key.bytes, key.position);
-        let fresh = !before.in_memory;
+        let seat = before.seat;
         match value {
             ValueHandle::String(_) => unreachable!("a string is no collection"),
             ValueHandle::Packed(blob) => {
                 let counts = before.counts_of_put(expire_at_ms);
                 let (key, blob) = (key_bytes, &blob[..]);
                 let record = Record::PutPacked { keyspace, key, expire_at_ms, blob, counts };
-                self.write(position, &record, fresh, None);
+                self.write(position, &record, seat, None);
             }
             ValueHandle::Collection(collection) => {
                 let record = Record::Edit {
@@ -124,7 +124,7 @@ impl Unit<'_> {
                     counts: before.counts_of_put(None),
                 };
                 let handle = Some(ValueHandle::Collection(collection));
-                self.write(key.position, &record, fresh, handle);
+                self.write(key.position, &record, seat, handle);
                 if expire_at_ms.is_some() {
                     self.set_expiry(key, expire_at_ms);
                 }

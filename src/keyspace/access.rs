@@ -49,12 +49,14 @@ impl Access {
         (self.0 as u8).saturating_sub((minutes / DECAY_MINUTES).min(255) as u8)
     }
 
-    /// The word after one more access. `random` decides whether the counter grows: with
-    /// probability 1 / (1 + factor * (counter - start)).
+    /// The word after one more access. `random`, uniform in its low 32 bits, decides whether the
+    /// counter grows: with probability 1 / (1 + factor * (counter - start)).
     pub fn touched(self, now_ms: u64, random: u64) -> Access {
         let frequency = self.frequency(now_ms);
         let above = u64::from(frequency.saturating_sub(FREQUENCY_START));
-        let grows = frequency < u8::MAX && random.is_multiple_of(1 + LOG_FACTOR * above);
+        // A product instead of a division.
+        let drawn = u64::from(random as u32) * (1 + LOG_FACTOR * above);
+        let grows = frequency < u8::MAX && drawn >> 32 == 0;
         Access::pack(now_ms, frequency + u8::from(grows))
     }
 }
@@ -91,8 +93,9 @@ mod tests {
         assert_eq!(access.frequency(NOW_MS), 5);
         access = access.touched(NOW_MS, 0);
         assert_eq!(access.frequency(NOW_MS), 6);
-        assert_eq!(access.touched(NOW_MS, 1).frequency(NOW_MS), 6);
-        assert_eq!(access.touched(NOW_MS, 11).frequency(NOW_MS), 7);
+        assert_eq!(access.touched(NOW_MS, u64::MAX).frequency(NOW_MS), 6);
+        assert_eq!(access.touched(NOW_MS, (1 << 32) / 11 + 1).frequency(NOW_MS), 6);
+        assert_eq!(access.touched(NOW_MS, (1 << 32) / 11).frequency(NOW_MS), 7);
         assert_eq!(access.frequency(NOW_MS + 3 * 60_000), 3);
         assert_eq!(access.frequency(NOW_MS + 3_600_000), 0);
     }

@@ -27,12 +27,11 @@ type Elements<'a> = SmallVec<[&'a [u8]; 8]>;
 /// Changes the collection of an entry, which becomes large where it no longer fits its entry.
 /// A change that does not go with the kind of the value leaves it as it is.
 pub(super) fn edit_entry(entry: &mut Entry, shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) {
-    let expire_at_ms = entry.get().expire_at_ms();
-    let held = entry.get().value().map(|value| value.kind());
-    if held != ValueKind::of_shape(shape) {
-        return;
-    }
     if let Some(blob) = entry.get().packed() {
+        if packed::kind(blob) != ValueKind::of_shape(shape) {
+            return;
+        }
+        let expire_at_ms = entry.get().expire_at_ms();
         if let Some(next) = edit_packed(blob, shape, edit) {
             entry.set_body(expire_at_ms, Body::Packed(&next));
             return;
@@ -217,7 +216,16 @@ fn edit_packed_list(blob: &[u8], edit: &Edit<'_>) -> Vec<u8> {
     if next.is_empty() { blob.to_vec() } else { next }
 }
 
-fn edit_large(collection: &mut Collection, shape: u8, edit: &Edit<'_>, hasher: &MemberHasher) {
+/// As [`edit_entry`], of a large collection.
+pub(super) fn edit_large(
+    collection: &mut Collection,
+    shape: u8,
+    edit: &Edit<'_>,
+    hasher: &MemberHasher,
+) {
+    if ValueKind::of_shape(shape) != Some(collection.kind()) {
+        return;
+    }
     collection.set_encoding(shape & 0x0f);
     match (collection, edit) {
         (Collection::Hash(members) | Collection::Set(members), Edit::Put { items: bytes }) => {

@@ -21,7 +21,7 @@ use super::collection;
 use super::entry::{Body, DIRTY, Entry};
 use super::field_expiry::{earliest_of_edit, earliest_of_record};
 use super::object::{Delta, DeltaChange, Object, ValueHandle};
-use super::partition::Partition;
+use super::partition::{Partition, Seat};
 use super::space::Space;
 use super::table::Place;
 
@@ -35,6 +35,8 @@ pub struct At {
     /// Whether the parts' view of the key is "not there". Only looked at when memory does not know
     /// the key; false is always right, and may cost a tombstone on disk.
     pub fresh: bool,
+    /// Where memory keeps what it knows about the key, if that has been looked for.
+    pub seat: Option<Seat>,
 }
 
 /// Which key a record is about.
@@ -161,6 +163,21 @@ impl Partition {
         }
     }
 
+    /// The keyspace of a target, and where memory keeps what it knows about the key.
+    fn find_to_change(
+        &mut self,
+        target: Target<'_>,
+        seat: Option<Seat>,
+    ) -> (&mut Space, Option<Place>) {
+        let Some(seat) = seat else {
+            let space = self.space_or_new(target.keyspace);
+            let place = space.find(target.position, target.key);
+            return (space, place);
+        };
+        debug_assert_eq!(self.seated(seat).key(), target.key, "a seat holds until a key comes");
+        (&mut self.spaces[seat.space as usize], Some(seat.place))
+    }
+
     /// The key now holds this, whatever it held.
     fn replace(
         &mut self,
@@ -171,8 +188,8 @@ impl Partition {
         at: At,
     ) {
         let position = target.position;
-        let space = self.space_or_new(target.keyspace);
-        let Some(place) = space.find(position, target.key) else {
+        let (space, place) = self.find_to_change(target, at.seat);
+        let Some(place) = place else {
             let access = Access::new(at.now_ms);
             let mut entry = body.put(|body| Entry::new(target.key, expire_at_ms, body, access));
             entry.set_fresh(at.fresh);
@@ -214,8 +231,7 @@ impl Partition {
     fn change(&mut self, target: Target<'_>, change: Change<'_>, at: At) {
         let Target { keyspace, position, key } = target;
         let hasher = self.member_hasher;
-        let space = self.space_or_new(keyspace);
-        let place = space.find(position, key);
+        let (space, place) = self.find_to_change(target, at.seat);
         let known = place.map(|place| (place, space.entry(position.slot(), place)));
         if known.is_some_and(|(_, entry)| entry.lsn() > at.lsn) {
             return;
@@ -264,10 +280,16 @@ impl Space {
             }
             Change::Edit { shape, edit } => {
                 self.fields.note(position, earliest_of_edit(shape, &edit));
-                self.edit(position.slot(), place, |entry| {
-                    collection::edit_entry(entry, shape, &edit, hasher);
-                    entry.set_lsn(lsn);
+                let slot = position.slot();
+                let large = self.edit_collection(slot, place, |collection| {
+                    collection::edit_large(collection, shape, &edit, hasher);
                 });
+                if large.is_none() {
+                    self.edit(slot, place, |entry| {
+                        collection::edit_entry(entry, shape, &edit, hasher);
+                    });
+                }
+                self.slot_mut(slot).table.entry_mut(place).set_lsn(lsn);
             }
             Change::WriteRange { offset, bytes } => {
                 self.edit(position.slot(), place, |entry| {

@@ -49,9 +49,9 @@ pub struct Partition {
 /// The place of an entry in its partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {
-    space: u32,
+    pub(super) space: u32,
     slot: u16,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Large values that were displaced; to be dropped when the lock is no longer held.

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 
 use crate::types::{HASH_BITS, KeyspaceId, Position};
+use crate::value::collection::Collection;
 
 use super::counts::{Counts, SlotCounter};
 use super::entry::{DIRTY, Entry, EntryRef};
@@ -80,8 +81,7 @@ fn dirty_bytes(entry: EntryRef<'_>, memory_bytes: u64) -> u64 {
     if !entry.is_dirty() {
         return 0;
     }
-    let dirty_bytes = entry.object().and_then(Object::dirty_bytes);
-    dirty_bytes.map_or(memory_bytes, |dirty_bytes| dirty_bytes.min(memory_bytes))
+    entry.object().and_then(Object::dirty_bytes).unwrap_or(memory_bytes)
 }
 
 impl Space {
@@ -198,6 +198,31 @@ impl Space {
             _ => {}
         }
         result
+    }
+
+    /// As [`Space::edit`], of a large collection that stays one; none where something else stands
+    /// there. Only what the collection takes is counted anew.
+    pub fn edit_collection<R>(
+        &mut self,
+        slot: u16,
+        place: Place,
+        edit: impl FnOnce(&mut Collection) -> R,
+    ) -> Option<R> {
+        let index = self.index_of(slot);
+        let entry = self.slots[index].table.entry_mut(place);
+        let is_dirty = entry.get().is_dirty();
+        let Some(Object::Collection(collection)) = entry.object_mut() else { return None };
+        let size = |collection: &Collection| {
+            (collection.memory_bytes(), collection.chunks().dirty_bytes())
+        };
+        let before = size(collection);
+        let result = edit(collection);
+        let after = size(collection);
+        self.usage.entry_bytes = self.usage.entry_bytes + after.0 - before.0;
+        if is_dirty {
+            self.usage.dirty_bytes = self.usage.dirty_bytes + after.1 - before.1;
+        }
+        Some(result)
     }
 
     /// Replaces the state of an entry.

@@ -34,6 +34,12 @@ fn joinable(request: &Request<'_>) -> Option<&'static Row> {
     fits.then_some(row)
 }
 
+/// The row of a request that has been joined to others.
+fn row_of(request: &Request<'_>) -> &'static Row {
+    let Lookup::Found(row) = request.lookup else { unreachable!("it was joined by its row") };
+    row
+}
+
 impl<'d> Dispatcher<'d> {
     /// Whether commands of this client may run together at all.
     pub fn joins(&self, session: &Session) -> bool {
@@ -53,15 +59,16 @@ impl<'d> Dispatcher<'d> {
     /// A unit for neighbours that may all run in one. None where they have to run one by one: a key
     /// must be fetched, the log has no room at once, or somebody waits for what one of them brings.
     pub fn begin_together(&self, session: &Session, requests: &[Request<'_>]) -> Option<Unit<'d>> {
-        let rows: Option<SmallVec<[&Row; 32]>> = requests.iter().map(joinable).collect();
-        let rows = rows?;
-        let row = rows.first()?;
-        let keys = requests.iter().map(|request| self.key_of(session, request));
-        let keys: SmallVec<[Key<'_>; 32]> = keys.collect();
-        let bytes = |(request, row): (&Request<'_>, &&Row)| {
-            self.frame_bytes(row, request.args, request.bytes)
-        };
-        let frame_bytes: u64 = requests.iter().zip(&rows).map(bytes).sum();
+        let row = row_of(requests.first()?);
+        let mut keys: SmallVec<[Key<'_>; 32]> = SmallVec::new();
+        let (mut frame_bytes, mut copies, mut looks_up) = (0, false, false);
+        for request in requests {
+            let row = row_of(request);
+            keys.push(self.key_of(session, request));
+            frame_bytes += self.frame_bytes(row, request.args, request.bytes);
+            copies |= row.has(flag::COPIES);
+            looks_up |= !matches!(row.spec.first_member, FirstMember::Unknown);
+        }
         let intent = Intent {
             write: row.has(flag::WRITE),
             frees: row.has(flag::FREES),
@@ -69,14 +76,13 @@ impl<'d> Dispatcher<'d> {
             now_ms: self.now_ms,
         };
         let engine = &self.services.engine;
-        let begin = match rows.iter().any(|row| row.has(flag::COPIES)) {
+        let begin = match copies {
             false => engine.begin(&keys, intent),
             true => {
                 let bytes = |stands: Standing<'_, '_>| {
-                    let runs = requests.iter().zip(&rows).zip(&keys);
-                    let copied = runs.map(|((request, row), key)| {
+                    let copied = requests.iter().zip(&keys).map(|(request, key)| {
                         let value = std::iter::once(stands(key));
-                        row.spec.copied_bytes(request.args, value)
+                        row_of(request).spec.copied_bytes(request.args, value)
                     });
                     copied.fold(0, u64::saturating_add)
                 };
@@ -87,14 +93,16 @@ impl<'d> Dispatcher<'d> {
         };
         match begin {
             Begin::Ready(unit) if !unit.is_waited_for() => {
-                let runs = requests.iter().zip(&rows).zip(&keys);
+                let runs = requests.iter().zip(&keys);
                 let members =
-                    runs.filter_map(|((request, row), key)| match row.spec.first_member {
+                    runs.filter_map(|(request, key)| match row_of(request).spec.first_member {
                         FirstMember::Unknown => None,
                         FirstMember::Named(index) => Some((key, Some(request.args.get(index)))),
                         FirstMember::Random => Some((key, None)),
                     });
-                unit.prefetch_members(members);
+                if looks_up {
+                    unit.prefetch_members(members);
+                }
                 Some(unit)
             }
             _ => None,
