@@ -575,7 +575,8 @@ impl Before {
 /// logged.
 impl Drop for Unit<'_> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        // What has been concluded holds no lock.
+        if !self.guards.is_empty() && !std::thread::panicking() {
             self.conclude();
         }
     }

@@ -266,14 +266,17 @@ impl Connection {
                 false => Args::new(input, ranges, owner_for(owner, ranges)),
             }
         });
-        let args: SmallVec<[Args<'_>; GROUP_MAX]> = args.collect();
-        let requests = plan.planned.iter().zip(&args).map(|(command, args)| Request {
+        // Room for a group is large: it is filled where it stands, and never moved.
+        let mut all: SmallVec<[Args<'_>; GROUP_MAX]> = SmallVec::new();
+        all.extend(args);
+        let requests = plan.planned.iter().zip(&all).map(|(command, args)| Request {
             lookup: command.lookup,
             args,
             position: command.position,
             bytes: (command.bytes.1 - command.bytes.0) as usize,
         });
-        let requests: SmallVec<[Request<'_>; GROUP_MAX]> = requests.collect();
+        let mut group: SmallVec<[Request<'_>; GROUP_MAX]> = SmallVec::new();
+        group.extend(requests);
         let mut run = Run {
             dispatcher,
             session,
@@ -284,10 +287,10 @@ impl Connection {
             is_closing,
         };
         let (mut done, mut interrupt) = (0, None);
-        while done < requests.len() && interrupt.is_none() && !*run.is_closing {
-            let together = run.together(&requests[done..]);
+        while done < group.len() && interrupt.is_none() && !*run.is_closing {
+            let together = run.together(&group[done..]);
             done += match together {
-                0 => run.one(&requests[done], &mut interrupt),
+                0 => run.one(&group[done], &mut interrupt),
                 count => count,
             };
         }
