@@ -87,6 +87,10 @@ pub enum ValueKind {
     Stream = 6,
 }
 
+/// The bit of a packed collection's first byte that says that its items are uniform: all have the
+/// same lengths, which stand there once.
+pub const UNIFORM: u8 = 0x80;
+
 impl ValueKind {
     /// The kind that a number of a file stands for.
     pub const fn from_number(number: u8) -> Option<ValueKind> {
@@ -119,6 +123,11 @@ impl ValueKind {
             None | Some(ValueKind::String) => None,
             kind => kind,
         }
+    }
+
+    /// The kind of a packed collection whose first byte this is: a shape, and maybe [`UNIFORM`].
+    pub const fn of_packed(head: u8) -> Option<ValueKind> {
+        ValueKind::of_shape(head & !UNIFORM)
     }
 
     /// The byte that holds kind and encoding.

@@ -65,9 +65,9 @@ pub enum RowKind {
     Packed {
         /// Deadline in Unix milliseconds.
         expire_at_ms: Option<u64>,
-        /// Its kind and encoding, as [`crate::value::packed`] puts them into one byte.
-        shape: u8,
-        /// The items.
+        /// The first byte of its blob.
+        head: u8,
+        /// The rest.
         value: ValueAt,
     },
     /// The head of a large collection; its chunks are rows of their own, here or in older parts.
@@ -120,9 +120,8 @@ impl RowKind {
         match *self {
             RowKind::Tombstone | RowKind::Chunk { .. } => None,
             RowKind::String { .. } | RowKind::Paged { .. } => Some(ValueKind::String),
-            RowKind::Packed { shape, .. } | RowKind::Chunked(ChunkedHead { shape, .. }) => {
-                ValueKind::of_shape(shape)
-            }
+            RowKind::Packed { head, .. } => ValueKind::of_packed(head),
+            RowKind::Chunked(ChunkedHead { shape, .. }) => ValueKind::of_shape(shape),
         }
     }
 
@@ -283,8 +282,8 @@ fn encode_body(kind: &RowKind, out: &mut Vec<u8>) {
             varint::encode(len, out);
             varint::encode(generation, out);
         }
-        RowKind::Packed { shape, value, .. } => {
-            out.push(shape);
+        RowKind::Packed { head, value, .. } => {
+            out.push(head);
             varint::encode(u64::from(value.len), out);
         }
         RowKind::Chunked(head) => {
@@ -489,7 +488,7 @@ impl KeyBlock {
             },
             (STRING, true) => RowKind::Packed {
                 expire_at_ms,
-                shape: input.u8()?,
+                head: input.u8()?,
                 value: self.decode_value(input, flags, cursor)?,
             },
             (HEAD, false) => RowKind::Paged {
@@ -601,7 +600,7 @@ mod tests {
             chunk_count: 8,
             generation: 90,
         });
-        let packed = RowKind::Packed { expire_at_ms: None, shape: 0x20, value: value(3) };
+        let packed = RowKind::Packed { expire_at_ms: None, head: 0x20, value: value(3) };
         let mut rows = vec![
             new_row(10, b"a", 100, string(5)),
             new_row(10, b"b", 99, string(0)),

@@ -22,6 +22,7 @@ use crate::format::record::DeleteReason;
 use crate::types::ValueKind;
 use crate::value::collection::Collection;
 use crate::value::list::List;
+use crate::value::packed_list::list_push;
 use crate::value::{list_item, packed};
 
 /// Keys that depend on what is sorted.
@@ -360,8 +361,8 @@ fn store(
     let encoding = stored(call.encodings, elements());
     let bytes = 1 + elements().map(|element| list_item::encoded_len(element.len())).sum::<usize>();
     let value = if packed::fits(bytes, results.len()) {
-        let mut blob = vec![shape(encoding)];
-        elements().for_each(|element| list_item::encode(element, &mut blob));
+        let mut blob = Vec::new();
+        list_push(&[shape(encoding)], false, &elements().collect::<Vec<_>>(), &mut blob);
         ValueHandle::Packed(blob)
     } else {
         let mut list = List::new(encoding);

@@ -155,7 +155,7 @@ pub fn describe(blob: &[u8]) -> String {
     if packed::validate(blob).is_none() {
         return format!("malformed {}", abbreviated(blob));
     }
-    format!("{} {}", kind_name(blob[0]), some(packed_items(blob)))
+    format!("{} {}", kind_name(packed::shape(blob)), some(packed_items(blob)))
 }
 
 /// A change of a collection on one line.

@@ -348,31 +348,32 @@ fn collections_are_shown_item_by_item() {
     let storage = SimStorage::new(1);
     let engine = open(&storage);
     let kinds = [
-        ("list", ValueKind::List, "\"a\"\n\"b\"\n"),
-        ("set", ValueKind::Set, "\"a\"\n\"b\"\n"),
-        ("zset", ValueKind::Zset, "-1.5 \"a\"\n-1.5 \"b\"\n"),
+        ("list", ValueKind::List, "b", "\"a\"\n\"b\"\n"),
+        ("set", ValueKind::Set, "plain", "\"a\"\n\"plain\"\n"),
+        ("zset", ValueKind::Zset, "plain", "-1.5 \"a\"\n-1.5 \"plain\"\n"),
         (
             "hash",
             ValueKind::Hash,
+            "b",
             "\"a\" = \"v\", expires 2023-11-14T22:13:25.000Z\n\
              \"b\" = \"v\", expires 2023-11-14T22:13:25.000Z\n",
         ),
     ];
     let many: Vec<String> = (0..1000).map(|number| format!("item {number}")).collect();
-    for (name, kind, _) in kinds {
+    for (name, kind, ..) in kinds {
         add(&engine, name, kind, &["a".into()]);
         add(&engine, &format!("large {name}"), kind, &many);
     }
     engine.checkpoint().unwrap();
-    for (name, kind, _) in kinds {
-        add(&engine, name, kind, &["b".into()]);
+    for (name, kind, second, _) in kinds {
+        add(&engine, name, kind, &[second.into()]);
         add(&engine, &format!("large {name}"), kind, &["one more".into()]);
     }
     engine.write_witness().unwrap();
     let storage = storage.kill_clone();
     let (outcome, report) = verified(&storage);
     assert_eq!(outcome, Outcome::Sound, "{report}");
-    for (name, _, items) in kinds {
+    for (name, _, _, items) in kinds {
         let filter = Filter { kind: Some(name.into()), ..Filter::default() };
         let (_, list, _) = listed(&storage, &filter, Format::Text);
         let lines: Vec<&str> = list.lines().collect();
@@ -388,11 +389,11 @@ fn collections_are_shown_item_by_item() {
     }
     let hashes = Filter { kind: Some("hash".into()), ..Filter::default() };
     let (_, list, _) = listed(&storage, &hashes, Format::Text);
-    assert!(list.contains("\"hash\"  db 0, hash, 24 bytes"), "the items and nothing else: {list}");
+    assert!(list.contains("\"hash\"  db 0, hash, 22 bytes"), "the items and nothing else: {list}");
     let (_, report) = logged(&storage, 1, 100);
     for record in [
         "create keyspace 0 \"list\" list, push to the tail [\"a\"], keys +1",
-        "edit keyspace 0 \"zset\" zset, put [-1.5 \"b\"]",
+        "edit keyspace 0 \"zset\" zset, put [-1.5 \"plain\"]",
         "create keyspace 0 \"large set\" set, put [\"item 0\", \"item 1\", \"item 2\", \
          \"item 3\", ... (1000 items)], keys +1",
     ] {
@@ -524,4 +525,18 @@ impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+#[test]
+fn packed_collections_are_shown_in_both_layouts() {
+    let shown = [
+        (&b"\x11\x03one\x04\x03two\x04"[..], r#"list ["one", "two"]"#),
+        (b"\x91\x03onetwo", r#"list ["one", "two"]"#),
+        (b"\xb0\x03\x02one\x02two\x04", r#"zset [1 "one", 2 "two"]"#),
+        (b"\xc1\x01\x02a1b2", r#"hash ["a" = "1", "b" = "2"]"#),
+    ];
+    for (blob, text) in shown {
+        assert_eq!(super::collection::describe(blob), text);
+    }
+    assert!(super::collection::describe(b"\x91\x03onetw").starts_with("malformed "));
 }

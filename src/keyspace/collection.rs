@@ -151,8 +151,8 @@ fn edit_packed(blob: &[u8], shape: u8, edit: &Edit<'_>) -> Option<Vec<u8>> {
         Some(kind) => edit_packed_members(blob, kind, edit)?,
         None => blob.to_vec(),
     };
-    next[0] = shape;
-    let may_hold_many = next.len() > 2 * PACKED_ITEMS_MAX;
+    packed::set_shape(&mut next, shape);
+    let may_hold_many = next.len() > PACKED_ITEMS_MAX;
     let fits = match ValueKind::of_shape(shape) {
         _ if !may_hold_many => next.len() <= PACKED_BYTES_MAX,
         Some(ValueKind::List) => packed::fits(next.len(), PackedList::new(&next).len()),
@@ -172,17 +172,23 @@ fn edit_packed_members(blob: &[u8], kind: ValueKind, edit: &Edit<'_>) -> Option<
         current.len() <= PACKED_BYTES_MAX
     };
     let all = match *edit {
-        Edit::Put { items: bytes } => items(bytes).all(|item| {
-            step(&|blob, out| match kind {
-                ValueKind::Zset => {
-                    let score = score::decode(item.payload).unwrap_or_default();
-                    packed_members::zset_insert(blob, item.member, score, out);
-                }
-                _ => {
-                    packed_members::members_insert(blob, &item, out);
-                }
-            })
-        }),
+        Edit::Put { items: bytes } => {
+            let (mut at, mut fits) = (0, true);
+            // A loop, and not `items`: this is the way of most small writes.
+            while fits && let Some((item, end)) = Item::decode(bytes, at) {
+                fits = step(&|blob, out| match kind {
+                    ValueKind::Zset => {
+                        let score = score::decode(item.payload).unwrap_or_default();
+                        packed_members::zset_insert(blob, item.member, score, out);
+                    }
+                    _ => {
+                        packed_members::members_insert(blob, &item, out);
+                    }
+                });
+                at = end;
+            }
+            fits
+        }
         Edit::Remove { members: bytes } => members(bytes).all(|member| {
             step(&|blob, out| {
                 packed_members::members_remove(blob, member, out);

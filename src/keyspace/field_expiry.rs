@@ -200,7 +200,7 @@ impl Partition {
 fn shape_of(value: ValueRef<'_>) -> Option<u8> {
     match value {
         ValueRef::String(_) => None,
-        ValueRef::Packed(blob) => blob.first().copied(),
+        ValueRef::Packed(blob) => Some(packed::shape(blob)),
         ValueRef::Collection(collection) => Some(collection.shape()),
     }
 }

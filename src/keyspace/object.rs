@@ -115,8 +115,11 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::String(string) => whole(string.len()),
             ValueRef::Packed(blob) => {
-                whole((blob.len() + PACKED_ITEMS_MAX * score::SCORE_BYTES_MAX) as u64)
+                let scores = PACKED_ITEMS_MAX * score::SCORE_BYTES_MAX;
+                whole((packed::plain_len(blob) + scores) as u64)
             }
+            // More than scores take, and in a list what uniform elements take beyond it when each
+            // is encoded for itself.
             ValueRef::Collection(collection) => ValueSize {
                 bytes: collection.memory_bytes() + collection.len() * score::SCORE_BYTES_MAX as u64,
                 item_bytes: collection.longest_item_bytes(),

@@ -12,7 +12,7 @@ use crate::format::edit::Edit;
 use crate::format::record::{DeleteReason, Record};
 use crate::value::collection::Collection;
 use crate::value::list::List;
-use crate::value::list_item;
+use crate::value::packed_list::list_push;
 use crate::value::view::ListRef;
 
 use super::get::places;
@@ -152,8 +152,9 @@ fn cut(unit: &mut Unit<'_>, key: &Key<'_>, shape: u8, runs: &[Range<u64>]) {
 fn rebuilt(list: &ListRef<'_>, runs: &[Range<u64>], encoding: u8) -> ValueHandle {
     match list {
         ListRef::Packed(_) => {
-            let mut blob = vec![shape(encoding)];
-            kept(list, runs).for_each(|element| list_item::encode(element, &mut blob));
+            let mut blob = Vec::new();
+            let kept: Vec<&[u8]> = kept(list, runs).collect();
+            list_push(&[shape(encoding)], false, &kept, &mut blob);
             ValueHandle::Packed(blob)
         }
         ListRef::Large(_) => {

@@ -18,6 +18,7 @@ use crate::types::{HashSeed, ValueKind};
 use crate::value::collection::Collection;
 use crate::value::item::Item;
 use crate::value::members::MemberHasher;
+use crate::value::packed_list::{PackedList, list_push};
 
 /// Annotated hex: bytes, then what they are. A field of no bytes is a heading.
 fn annotate(bytes: &[u8], fields: &[(usize, &str)]) -> String {
@@ -132,7 +133,12 @@ const PART: &[(usize, &str)] = &[
     (3, "items of `set`: member `a`"),
     (1, "chunk 0 of `hash`: form"),
     (4, "its items: field `f` = `v`"),
-    (5, "padding"),
+    (1, "elements of `pair`: length of each"),
+    (6, "`one`, `two`"),
+    (1, "chunk 2^63 of `many`: form, uniform"),
+    (1, "length of each element"),
+    (6, "`one`, `two`"),
+    (6, "padding"),
     (0, "Key block of keyspace 65536"),
     BLOCK[0],
     BLOCK[1],
@@ -161,7 +167,7 @@ const PART: &[(usize, &str)] = &[
     (1, "position step"),
     (4, "key `set` with its length"),
     (1, "LSN step, zigzag: -1"),
-    (1, "shape: set, encoding 1"),
+    (1, "head: set, encoding 1"),
     (1, "value bytes"),
     (1, "row 4: collection in chunks"),
     (1, "position step"),
@@ -181,6 +187,26 @@ const PART: &[(usize, &str)] = &[
     (1, "generation"),
     (2, "chunk id: 4096"),
     (1, "value bytes: it is gone"),
+    (1, "row 7: packed collection"),
+    (1, "position step"),
+    (5, "key `pair` with its length"),
+    (1, "LSN step, zigzag: 0"),
+    (1, "head: list, encoding 1, uniform"),
+    (1, "value bytes"),
+    (1, "row 8: collection in chunks"),
+    (1, "position step"),
+    (5, "key `many` with its length"),
+    (1, "LSN step, zigzag: 0"),
+    (1, "shape: list, encoding 1"),
+    (1, "items"),
+    (1, "chunks"),
+    (1, "generation"),
+    (1, "row 9: chunk"),
+    (1, "LSN step, zigzag: 0"),
+    (1, "generation"),
+    (10, "chunk id: 2^63"),
+    (1, "value bytes"),
+    (4, "padding"),
     (0, "Deadline block"),
     BLOCK[0],
     BLOCK[1],
@@ -272,6 +298,14 @@ fn write_example(rig: &mut Rig) -> PartMeta {
     chunks.push(DirtyChunk { id: 4096, content: None });
     let chunked = RowValue::Chunked { head: head_of(&hash, None), chunks: &chunks };
     writer.push(&key(65_536, 5, b"hash"), 20, &chunked).unwrap();
+    let mut pair = Vec::new();
+    list_push(&[ValueKind::List.shape(1)], false, &["one", "two"], &mut pair);
+    let packed = RowValue::Packed { expire_at_ms: None, blob: &pair };
+    writer.push(&key(65_536, 6, b"pair"), 20, &packed).unwrap();
+    let mut list = Collection::from_packed(&pair, hasher());
+    let chunks = list.chunks_mut().capture(1);
+    let chunked = RowValue::Chunked { head: head_of(&list, None), chunks: &chunks };
+    writer.push(&key(65_536, 7, b"many"), 20, &chunked).unwrap();
     writer.set_counts(vec![SlotCount { keyspace: 0, slot: 0, keys: 2, expires: 1, lsn: 18 }]);
     writer.finish(1).unwrap()
 }
@@ -289,7 +323,7 @@ fn the_part_of_the_spec_is_what_is_written_and_read() {
     file.write_at(&bytes, 0).unwrap();
     let part = rig.open(&meta);
     assert_eq!(part.header().database, DATABASE);
-    assert_eq!(verify(&part, &mut |error| panic!("{error}")).row_count, 9);
+    assert_eq!(verify(&part, &mut |error| panic!("{error}")).row_count, 12);
     let set = PartSet::new(vec![part]);
     let content = |row: RowKey<'_>| {
         let found = set.lookup(row.keyspace, row.position, row.key).unwrap().unwrap();
@@ -311,6 +345,16 @@ fn the_part_of_the_spec_is_what_is_written_and_read() {
     let hash = Collection::from_parts(head.shape, 1, 1, hasher(), &chunks).unwrap();
     let Collection::Hash(members) = hash else { panic!("a hash") };
     assert_eq!(members.get(b"f"), Some(Item::new(b"f", b"v")));
+    let (_, ColdContent::Packed { blob, .. }) = content(key(65_536, 6, b"pair")) else {
+        panic!("a packed collection");
+    };
+    let (_, ColdContent::Chunked { head, chunks }) = content(key(65_536, 7, b"many")) else {
+        panic!("a collection in chunks");
+    };
+    let many = Collection::from_parts(head.shape, 1, 2, hasher(), &chunks).unwrap();
+    let Collection::List(many) = many else { panic!("a list") };
+    assert!(PackedList::new(&blob).iter().eq([b"one", b"two"]));
+    assert!(many.iter_from(0, false).eq([b"one", b"two"]));
 }
 
 const MANIFEST: &[(usize, &str)] = &[

@@ -175,9 +175,9 @@ impl PartSet {
             RowKind::String { expire_at_ms, raw, value } => {
                 ColdContent::String { expire_at_ms, raw, bytes: found.cursor.value(value)? }
             }
-            RowKind::Packed { expire_at_ms, shape, value } => {
+            RowKind::Packed { expire_at_ms, head, value } => {
                 let items = found.cursor.value(value)?;
-                let blob = [&[shape], &items[..]].concat();
+                let blob = [&[head], &items[..]].concat();
                 ColdContent::Packed { expire_at_ms, blob }
             }
             RowKind::Chunked(head) => {

@@ -113,9 +113,9 @@ impl PartWriter {
                 })
             }
             RowValue::Packed { expire_at_ms, blob } => {
-                let (shape, items) = blob.split_first().expect("a blob begins with its kind");
+                let (head, items) = blob.split_first().expect("a blob begins with its kind");
                 let value = ValueAt::default();
-                let kind = RowKind::Packed { expire_at_ms, shape: *shape, value };
+                let kind = RowKind::Packed { expire_at_ms, head: *head, value };
                 self.push_head(key, lsn, kind, items)
             }
             RowValue::Chunked { head, chunks } => {

@@ -25,8 +25,14 @@ const GONE_BYTES: u64 = 32;
 
 /// The content of a chunk.
 pub trait Chunk: Clone + Send + Sync + 'static {
-    /// Appends its items.
-    fn encode(&self, out: &mut Vec<u8>);
+    /// Appends its items, each encoded for itself.
+    fn encode_items(&self, out: &mut Vec<u8>);
+
+    /// Appends what a part stores of it.
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(FORM_PLAIN);
+        self.encode_items(out);
+    }
 
     /// Memory that it takes, in bytes, itself included. O(1).
     fn memory_bytes(&self) -> u64;
@@ -92,7 +98,6 @@ pub trait ChunkBytes: Send + Sync {
 
 impl<C: Chunk> ChunkBytes for Arc<C> {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(FORM_PLAIN);
         Chunk::encode(&**self, out);
     }
 
@@ -102,7 +107,9 @@ impl<C: Chunk> ChunkBytes for Arc<C> {
 }
 
 /// The first byte of every chunk on disk: items as they are.
-const FORM_PLAIN: u8 = 0;
+pub(super) const FORM_PLAIN: u8 = 0;
+/// The first byte of a list's chunk whose elements have one length, which follows.
+pub(super) const FORM_UNIFORM: u8 = 1;
 /// A chunk without items, as it is on disk.
 pub const EMPTY_CHUNK: &[u8] = &[FORM_PLAIN];
 
@@ -466,7 +473,7 @@ impl<K: ChunkKey, C: Chunk> ChunkSet for Chunks<K, C> {
     fn encoded(&self) -> Box<dyn Iterator<Item = Bytes> + '_> {
         let encode = |(_, chunk): (K, &C)| {
             let mut bytes = Vec::new();
-            Chunk::encode(chunk, &mut bytes);
+            chunk.encode_items(&mut bytes);
             Bytes::from(bytes)
         };
         Box::new(self.iter().map(encode))
@@ -487,7 +494,7 @@ mod tests {
     struct Bag(Vec<u8>);
 
     impl Chunk for Bag {
-        fn encode(&self, out: &mut Vec<u8>) {
+        fn encode_items(&self, out: &mut Vec<u8>) {
             out.extend_from_slice(&self.0);
         }
 

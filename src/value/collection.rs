@@ -6,6 +6,7 @@ use crate::types::{ChunkId, ValueKind};
 use crate::value::chunks::{ChunkSet, EMPTY_CHUNK};
 use crate::value::list::List;
 use crate::value::members::{MemberHasher, Members};
+use crate::value::packed;
 use crate::value::stream::{FACTS, Stream};
 use crate::value::zset::Zset;
 
@@ -43,7 +44,7 @@ impl Collection {
     /// When the blob's kind is none of a collection.
     pub fn from_packed(blob: &[u8], hasher: MemberHasher) -> Collection {
         let members = || Members::from_packed(blob, hasher).expect("the kind was looked at");
-        match ValueKind::of_shape(blob[0]) {
+        match packed::kind(blob) {
             Some(ValueKind::List) => Collection::List(List::from_packed(blob)),
             Some(ValueKind::Set) => Collection::Set(members()),
             Some(ValueKind::Hash) => Collection::Hash(members()),
@@ -234,7 +235,6 @@ mod tests {
     use crate::types::HashSeed;
     use crate::value::item::Item;
     use crate::value::list_item;
-    use crate::value::packed;
     use crate::value::score;
     use crate::value::stream_chunk::{Entry, NewEntry};
     use crate::value::stream_id::StreamId;

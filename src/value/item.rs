@@ -9,6 +9,58 @@
 /// Bytes of a deadline.
 const DEADLINE_BYTES: usize = 8;
 
+/// What stands in front of an item's bytes: the lengths of its pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lengths {
+    /// Bytes of the member.
+    pub member: usize,
+    /// Bytes of the payload, times two, plus one where there is a deadline.
+    word: usize,
+}
+
+impl Lengths {
+    /// The lengths that begin at `at`, and where they end. None where there are none, or an item
+    /// of these lengths would not fit into memory.
+    #[inline]
+    pub fn decode(bytes: &[u8], at: usize) -> Option<(Lengths, usize)> {
+        match *bytes.get(at..)? {
+            [member @ 0..0x80, word @ 0..0x80, ..] => {
+                Some((Lengths { member: usize::from(member), word: usize::from(word) }, at + 2))
+            }
+            _ => Lengths::decode_long(bytes, at),
+        }
+    }
+
+    fn decode_long(bytes: &[u8], at: usize) -> Option<(Lengths, usize)> {
+        let (member, at) = varint(bytes, at)?;
+        let (word, at) = varint(bytes, at)?;
+        let (member, word) = (usize::try_from(member).ok()?, usize::try_from(word).ok()?);
+        member.checked_add(DEADLINE_BYTES)?.checked_add(word >> 1)?;
+        Some((Lengths { member, word }, at))
+    }
+
+    /// Appends them.
+    #[inline]
+    pub fn encode(self, out: &mut Vec<u8>) {
+        if self.member < 0x80 && self.word < 0x80 {
+            return out.extend_from_slice(&[self.member as u8, self.word as u8]);
+        }
+        put_varint(self.member as u64, out);
+        put_varint(self.word as u64, out);
+    }
+
+    /// Bytes that [`Lengths::encode`] appends.
+    pub fn encoded_len(self) -> usize {
+        varint_len(self.member as u64) + varint_len(self.word as u64)
+    }
+
+    /// Bytes of the item behind its lengths.
+    #[inline]
+    pub fn body(self) -> usize {
+        self.member + (self.word & 1) * DEADLINE_BYTES + (self.word >> 1)
+    }
+}
+
 /// A member of a hash, a set or a sorted set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Item<'a> {
@@ -26,17 +78,27 @@ impl<'a> Item<'a> {
         Item { member, payload, deadline_ms: None }
     }
 
+    /// Its lengths.
+    #[inline]
+    pub fn lengths(&self) -> Lengths {
+        let word = self.payload.len() << 1 | usize::from(self.deadline_ms.is_some());
+        Lengths { member: self.member.len(), word }
+    }
+
     /// Bytes that [`Item::encode`] appends.
     pub fn encoded_len(&self) -> usize {
-        let deadline = self.deadline_ms.map_or(0, |_| DEADLINE_BYTES);
-        let lengths = varint_len(self.member.len() as u64) + varint_len(self.payload_word());
-        lengths + self.member.len() + deadline + self.payload.len()
+        let lengths = self.lengths();
+        lengths.encoded_len() + lengths.body()
     }
 
     /// Appends the item.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(self.member.len() as u64, out);
-        put_varint(self.payload_word(), out);
+        self.lengths().encode(out);
+        self.encode_body(out);
+    }
+
+    /// Appends the item without its lengths.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.member);
         if let Some(deadline) = self.deadline_ms {
             out.extend_from_slice(&deadline.to_le_bytes());
@@ -44,34 +106,25 @@ impl<'a> Item<'a> {
         out.extend_from_slice(self.payload);
     }
 
-    fn payload_word(&self) -> u64 {
-        (self.payload.len() as u64) << 1 | u64::from(self.deadline_ms.is_some())
-    }
-
     /// The item that begins at `at`, and where it ends. None where no whole item stands there.
     #[inline]
     pub fn decode(bytes: &'a [u8], at: usize) -> Option<(Item<'a>, usize)> {
-        let (member_len, at) = varint(bytes, at)?;
-        let (word, at) = varint(bytes, at)?;
-        let (member, at) = piece(bytes, at, member_len)?;
-        let (deadline_ms, at) = match word & 1 {
-            0 => (None, at),
-            _ => {
-                let deadline = bytes.get(at..)?.first_chunk::<DEADLINE_BYTES>()?;
-                (Some(u64::from_le_bytes(*deadline)), at + DEADLINE_BYTES)
-            }
-        };
-        let (payload, at) = piece(bytes, at, word >> 1)?;
-        Some((Item { member, payload, deadline_ms }, at))
+        let (lengths, at) = Lengths::decode(bytes, at)?;
+        Item::decode_body(bytes, at, lengths)
     }
-}
 
-/// `len` bytes from `at`, and where they end.
-#[inline]
-fn piece(bytes: &[u8], at: usize, len: u64) -> Option<(&[u8], usize)> {
-    let rest = bytes.get(at..)?;
-    let len = usize::try_from(len).ok()?;
-    Some((rest.get(..len)?, at + len))
+    /// As [`Item::decode`], of an item whose lengths are known.
+    #[inline]
+    pub fn decode_body(bytes: &'a [u8], at: usize, lengths: Lengths) -> Option<(Item<'a>, usize)> {
+        let body = bytes.get(at..)?.get(..lengths.body())?;
+        let (member, rest) = body.split_at(lengths.member);
+        if lengths.word & 1 == 0 {
+            return Some((Item::new(member, rest), at + body.len()));
+        }
+        let (deadline, payload) = rest.split_first_chunk::<DEADLINE_BYTES>()?;
+        let deadline_ms = Some(u64::from_le_bytes(*deadline));
+        Some((Item { member, payload, deadline_ms }, at + body.len()))
+    }
 }
 
 /// Appends `value` in LEB128, seven bits a byte from the lowest.

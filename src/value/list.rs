@@ -10,10 +10,11 @@ use triomphe::Arc;
 
 use crate::limits::LIST_CHUNK_BYTES_MAX;
 use crate::types::ChunkId;
-use crate::value::chunks::{ChunkSet, Chunks, Slot, items_of};
+use crate::value::chunks::{ChunkSet, Chunks, Slot};
 use crate::value::list_chunk::ListChunk;
 use crate::value::list_item::{Elements, encoded_len};
 use crate::value::packed::encoding;
+use crate::value::packed_list::PackedList;
 use crate::value::tree::Cursor;
 
 /// Key of a list's first chunk.
@@ -43,8 +44,9 @@ impl List {
     /// A list with the elements of a valid packed one.
     pub fn from_packed(blob: &[u8]) -> List {
         let mut list = List::new(encoding(blob));
-        list.longest_item_bytes = blob.len();
-        if let Some(chunk) = ListChunk::decode(&blob[1..]) {
+        let (layout, data) = PackedList::new(blob).data();
+        if let Some(chunk) = ListChunk::with_elements(layout, data) {
+            list.longest_item_bytes = chunk.plain_bytes();
             list.chunks.insert(MIDDLE, chunk);
         }
         list
@@ -59,11 +61,11 @@ impl List {
     ) -> Option<List> {
         let decode = |(id, bytes): &(_, _)| {
             let bytes: &[u8] = AsRef::as_ref(bytes);
-            Some((u64::try_from(*id).ok()?, ListChunk::decode(items_of(bytes)?)?))
+            Some((u64::try_from(*id).ok()?, ListChunk::decode(bytes)?))
         };
         let parts: Option<Vec<_>> = parts.iter().map(decode).collect();
         let parts = parts?;
-        let longest = parts.iter().map(|(_, chunk)| chunk.used_bytes()).max();
+        let longest = parts.iter().map(|(_, chunk)| chunk.plain_bytes()).max();
         let chunks = Chunks::from_parts(generation, parts)?;
         Some(List { chunks, encoding, longest_item_bytes: longest.unwrap_or(0) })
     }
@@ -116,12 +118,11 @@ impl List {
 
     /// Puts an element in front of the first or behind the last. Amortised O(log n).
     pub fn push(&mut self, front: bool, element: &[u8]) {
-        let bytes = encoded_len(element.len());
-        self.longest_item_bytes = self.longest_item_bytes.max(bytes);
+        self.note_len(element.len());
         // One way down the tree: an outermost chunk that turns out to be full is dirty for it, but
         // mostly has been before.
         let full = self.chunks.edit_covering(outermost(front), |key, chunk| {
-            if !chunk.has_room(1, bytes) {
+            if !chunk.has_room(element.len()) {
                 return Some(key);
             }
             match front {
@@ -166,11 +167,9 @@ impl List {
             return false;
         };
         let offset = offset as usize;
-        let old = encoded_len(chunk.get(offset).map_or(0, <[u8]>::len));
-        let bytes = encoded_len(element.len());
-        let used = chunk.used_bytes() - old + bytes;
-        self.longest_item_bytes = self.longest_item_bytes.max(bytes);
-        if chunk.len() == 1 || used <= LIST_CHUNK_BYTES_MAX {
+        let has_room = chunk.has_room_at(offset, element.len());
+        self.note_len(element.len());
+        if has_room {
             self.chunks.edit_covering(key, |_, chunk| chunk.set(offset, element));
         } else {
             self.chunks.edit_covering(key, |_, chunk| chunk.remove_range(offset..offset + 1));
@@ -186,16 +185,15 @@ impl List {
             self.push(index == 0, element);
             return true;
         }
-        let bytes = encoded_len(element.len());
-        self.longest_item_bytes = self.longest_item_bytes.max(bytes);
+        self.note_len(element.len());
         while let Some((key, chunk, offset)) = self.chunks.at_rank(index) {
             let (offset, half) = (offset as usize, chunk.len() / 2);
-            if chunk.has_room(1, bytes) {
+            if chunk.has_room(element.len()) {
                 self.chunks.edit_covering(key, |_, chunk| chunk.insert(offset, element));
                 return true;
             }
             if offset > 0 {
-                let cut = if bytes > LIST_CHUNK_BYTES_MAX / 2 { offset } else { half };
+                let cut = if element.len() > LIST_CHUNK_BYTES_MAX / 2 { offset } else { half };
                 self.split(key, cut);
             } else if self.insert_in_front(key, element) {
                 return true;
@@ -210,7 +208,7 @@ impl List {
         let mut cursor = self.chunks.cursor(key);
         cursor.retreat();
         let before = cursor.get().map(|(before, slot)| {
-            let has_room = slot.chunk().has_room(1, encoded_len(element.len()));
+            let has_room = slot.chunk().has_room(element.len());
             (*before, has_room)
         });
         drop(cursor);
@@ -244,6 +242,11 @@ impl List {
             }
             None => self.respread(key),
         }
+    }
+
+    /// Notes the length of an element that comes in.
+    fn note_len(&mut self, len: usize) {
+        self.longest_item_bytes = self.longest_item_bytes.max(encoded_len(len));
     }
 
     /// Removes up to `count` elements from place `start` on. Answers how many there were.
@@ -409,7 +412,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::LIST_CHUNK_ITEMS_MAX;
     use crate::value::list_item;
+
+    /// Elements of a full chunk.
+    const FULL: usize = LIST_CHUNK_ITEMS_MAX;
 
     type Model = Vec<Vec<u8>>;
     type Disk = BTreeMap<ChunkId, Vec<u8>>;
@@ -426,15 +433,16 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let len = || prop_oneof![4 => 0..40usize, 1 => 900..5000usize, 1 => 8000..9000usize];
+        let short = || prop_oneof![3 => Just(7usize), 1 => 0..40usize];
+        let len = || prop_oneof![4 => short(), 1 => 900..5000usize, 1 => 8000..9000usize];
         let (at, flag) = (any::<usize>, any::<bool>);
         prop_oneof![
-            3 => (flag(), 0..300usize, 0..40usize)
+            3 => (flag(), 0..600usize, short())
                 .prop_map(|(front, count, len)| Step::Push { front, count, len }),
             2 => (flag(), 0..5usize, len())
                 .prop_map(|(front, count, len)| Step::Push { front, count, len }),
-            2 => (flag(), 0..150usize).prop_map(|(front, count)| Step::Pop { front, count }),
-            2 => (at(), 0..200usize, 0..40usize)
+            2 => (flag(), 0..300usize).prop_map(|(front, count)| Step::Pop { front, count }),
+            2 => (at(), 0..200usize, short())
                 .prop_map(|(at, count, len)| Step::Insert { at, count, len }),
             2 => (at(), 0..4usize, len())
                 .prop_map(|(at, count, len)| Step::Insert { at, count, len }),
@@ -527,7 +535,11 @@ mod tests {
             assert!(list.iter_from(at as u64, true).eq(upto));
         }
         for (_, chunk) in list.chunks.iter() {
-            assert!(!chunk.is_empty() && chunk.has_room(0, 0), "{} elements", chunk.len());
+            let (len, bytes) = (chunk.len(), chunk.used_bytes());
+            let fits = len <= LIST_CHUNK_ITEMS_MAX && bytes <= LIST_CHUNK_BYTES_MAX;
+            assert!(len == 1 || len > 1 && fits, "{len} elements, {bytes} bytes");
+            let longest = chunk.iter().map(|element| encoded_len(element.len())).max();
+            assert!(longest <= Some(list.longest_item_bytes));
         }
     }
 
@@ -583,13 +595,14 @@ mod tests {
     fn a_list_at_the_ends_of_all_keys_goes_on() {
         let full = || {
             let mut bytes = vec![0];
-            (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
+            (0..FULL).for_each(|_| list_item::encode(b"x", &mut bytes));
             bytes
         };
         let parts = [(0, full()), (1, full()), (u128::from(u64::MAX), full())];
         let mut list = List::from_parts(0, 1, &parts).expect("a list");
-        let mut model = vec![b"x".to_vec(); 3 * 128];
-        for (byte, at) in [0, 384, 128, 130, 200, 256].into_iter().enumerate() {
+        let mut model = vec![b"x".to_vec(); 3 * FULL];
+        let places = [0, 3 * FULL, FULL, FULL + 2, FULL + FULL / 2, 2 * FULL];
+        for (byte, at) in places.into_iter().enumerate() {
             let step = Step::Insert { at, count: 300, len: 3 };
             let mut list = list.clone();
             apply(&mut list, &mut model.clone(), byte as u8, &step);
@@ -603,20 +616,21 @@ mod tests {
     #[test]
     fn a_crowd_of_keys_is_renumbered() {
         let mut bytes = vec![0];
-        (0..128).for_each(|_| list_item::encode(b"x", &mut bytes));
+        (0..FULL).for_each(|_| list_item::encode(b"x", &mut bytes));
         let parts: Vec<_> = (0..100).map(|id| (1000 + id, bytes.clone())).collect();
         let mut list = List::from_parts(0, 1, &parts).expect("a list");
-        assert!(list.insert(50 * 128 + 5, b"y"));
-        assert_eq!((list.len(), list.get(50 * 128 + 5)), (12_801, Some(&b"y"[..])));
+        let (len, place) = (100 * FULL as u64, 50 * FULL as u64 + 5);
+        assert!(list.insert(place, b"y"));
+        assert_eq!((list.len(), list.get(place)), (len + 1, Some(&b"y"[..])));
         assert_eq!(list.chunks_mut().capture(1).len(), 201, "101 chunks and the tombstones of 100");
     }
 
     #[test]
     fn inserting_in_front_of_a_full_chunk_fills_chunks() {
         let mut list = List::new(1);
-        (0..256).for_each(|_| list.push(false, b"x"));
-        for number in 0..1280 {
-            assert!(list.insert(128 + number, b"y"));
+        (0..2 * FULL).for_each(|_| list.push(false, b"x"));
+        for number in 0..10 * FULL {
+            assert!(list.insert((FULL + number) as u64, b"y"));
         }
         assert_eq!(list.chunks().chunk_count(), 12);
     }
@@ -625,7 +639,7 @@ mod tests {
     fn chunks_that_are_not_those_of_a_list_are_refused() {
         let mut good = vec![0];
         list_item::encode(b"x", &mut good);
-        let unknown_form = [&[1], &good[1..]].concat();
+        let unknown_form = [&[2], &good[1..]].concat();
         let load = |parts: &[(ChunkId, &[u8])]| {
             let parts: Vec<_> = parts.iter().map(|(id, bytes)| (*id, *bytes)).collect();
             List::from_parts(0, 1, &parts).map(|list| list.len())
@@ -636,6 +650,7 @@ mod tests {
         assert_eq!(load(&[(3, &good), (3, &good)]), None, "twice");
         assert_eq!(load(&[(1 << 64, &good)]), None, "no key");
         assert_eq!(load(&[(3, &good[..good.len() - 1])]), None, "no elements");
+        assert_eq!(load(&[(3, &[1, 2, b'a', b'b']), (9, &good)]), Some(2), "uniform");
         assert_eq!(load(&[(3, &unknown_form)]), None, "a form that nobody knows");
         assert_eq!(load(&[(3, &[0])]), None, "an empty chunk");
         assert_eq!(load(&[(3, &[])]), None, "not even a form");
@@ -657,8 +672,11 @@ mod tests {
         let mut blob = vec![0x10];
         list_item::encode(b"a", &mut blob);
         list_item::encode(b"b", &mut blob);
+        let uniform = [0x90, 1, b'a', b'b'];
+        for blob in [&blob[..], &uniform] {
+            assert_same(&List::from_packed(blob), &vec![b"a".to_vec(), b"b".to_vec()]);
+        }
         let mut list = List::from_packed(&blob);
-        assert_same(&list, &vec![b"a".to_vec(), b"b".to_vec()]);
         assert_eq!((list.chunks_mut().capture(9).len(), list.chunks().generation()), (1, 9));
         assert!(List::from_packed(&blob[..1]).is_empty());
     }

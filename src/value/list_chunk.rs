@@ -4,45 +4,57 @@
 //! data = [gap of `head` bytes] elements (list_item.rs), [spare capacity]
 //! ```
 //!
-//! On disk a chunk is its elements alone.
+//! A chunk begins uniform, and turns plain with the first element of another length.
 
 use std::ops::Range;
 
 use crate::limits::{LIST_CHUNK_BYTES_MAX, LIST_CHUNK_ITEMS_MAX};
-use crate::value::chunks::Chunk;
-use crate::value::list_item::{self, Elements, encode, encode_at, encoded_len};
+use crate::value::chunks::{Chunk, FORM_PLAIN, FORM_UNIFORM};
+use crate::value::list_item::{Elements, Layout};
 
 /// Least number of bytes that a full buffer grows by.
 const GROWTH_BYTES_MIN: usize = 64;
 
 /// Elements that stand next to each other in a list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ListChunk {
     data: Vec<u8>,
     /// Bytes in front of the first element.
     head: u32,
     count: u32,
+    layout: Layout,
 }
 
 impl Clone for ListChunk {
     fn clone(&self) -> ListChunk {
-        ListChunk { data: self.used().to_vec(), head: 0, count: self.count }
+        ListChunk { data: self.used().to_vec(), head: 0, ..*self }
     }
 }
 
 impl ListChunk {
     /// The chunk of one element.
     pub fn with_element(element: &[u8]) -> ListChunk {
-        let mut chunk = ListChunk::default();
-        chunk.data.reserve_exact(encoded_len(element.len()).max(GROWTH_BYTES_MIN));
+        let layout = Layout::of(element.len());
+        let mut chunk = ListChunk { data: Vec::new(), head: 0, count: 0, layout };
+        chunk.data.reserve_exact(layout.width(element.len()).max(GROWTH_BYTES_MIN));
         chunk.push_back(element);
         chunk
     }
 
+    /// The chunk of the elements of `data`. None when it holds anything else, or no element.
+    pub fn with_elements(layout: Layout, data: &[u8]) -> Option<ListChunk> {
+        let count = u32::try_from(layout.validate(data)?).ok()?;
+        (count > 0).then(|| ListChunk { data: data.to_vec(), head: 0, count, layout })
+    }
+
     /// A chunk from a disk. None when the bytes are not those of a chunk, or hold no element.
     pub fn decode(bytes: &[u8]) -> Option<ListChunk> {
-        let count = u32::try_from(list_item::validate(bytes)?).ok()?;
-        (count > 0).then(|| ListChunk { data: bytes.to_vec(), head: 0, count })
+        let (layout, start) = match *bytes.first()? {
+            FORM_PLAIN => (Layout::PLAIN, 1),
+            FORM_UNIFORM => Layout::decode(bytes, 1)?,
+            _ => return None,
+        };
+        ListChunk::with_elements(layout, &bytes[start..])
     }
 
     /// The number of elements.
@@ -59,33 +71,52 @@ impl ListChunk {
         &self.data[self.head as usize..]
     }
 
-    /// Bytes of all elements, encoded.
-    pub fn used_bytes(&self) -> usize {
+    /// Bytes of all elements, as they stand.
+    pub(super) fn used_bytes(&self) -> usize {
         self.data.len() - self.head as usize
     }
 
-    /// Whether `count` elements of `bytes` encoded bytes may join. One element always may.
-    pub fn has_room(&self, count: usize, bytes: usize) -> bool {
-        let count = self.len() + count;
-        count <= 1
-            || count <= LIST_CHUNK_ITEMS_MAX && self.used_bytes() + bytes <= LIST_CHUNK_BYTES_MAX
+    /// Bytes of all elements in a layout that takes them: the chunk's own, or the plain one.
+    fn bytes_in(&self, layout: Layout) -> usize {
+        if layout == self.layout { self.used_bytes() } else { self.plain_bytes() }
+    }
+
+    /// Bytes of all elements when each is encoded for itself.
+    pub fn plain_bytes(&self) -> usize {
+        self.layout.plain_bytes(self.used())
+    }
+
+    /// Whether an element of `len` bytes may join. The first one always may.
+    pub fn has_room(&self, len: usize) -> bool {
+        let layout = self.layout.for_more([len].into_iter());
+        let bytes = self.bytes_in(layout) + layout.width(len);
+        self.is_empty() || self.len() < LIST_CHUNK_ITEMS_MAX && bytes <= LIST_CHUNK_BYTES_MAX
+    }
+
+    /// Whether an element of `len` bytes may stand in place `index`, which there is.
+    pub fn has_room_at(&self, index: usize, len: usize) -> bool {
+        let layout = self.layout.for_more([len].into_iter());
+        let old = layout.width(self.get(index).map_or(0, <[u8]>::len));
+        let bytes = self.bytes_in(layout) - old + layout.width(len);
+        self.len() == 1 || bytes <= LIST_CHUNK_BYTES_MAX
     }
 
     /// Whether the chunk stays at most half full together with another one.
     pub fn could_merge(&self, other: &ListChunk) -> bool {
+        let layout = if self.layout == other.layout { self.layout } else { Layout::PLAIN };
         self.len() + other.len() <= LIST_CHUNK_ITEMS_MAX / 2
-            && self.used_bytes() + other.used_bytes() <= LIST_CHUNK_BYTES_MAX / 2
+            && self.bytes_in(layout) + other.bytes_in(layout) <= LIST_CHUNK_BYTES_MAX / 2
     }
 
     /// The elements, from either end.
     pub fn iter(&self) -> Elements<'_> {
-        Elements::new(self.used())
+        Elements::within(self.layout, self.used())
     }
 
     /// The elements from place `index` to the end, and those in front of it.
     pub fn split_iter(&self, index: usize) -> (Elements<'_>, Elements<'_>) {
-        let at = self.offset(index);
-        (Elements::new(&self.data[at..]), Elements::new(&self.data[self.head as usize..at]))
+        let (before, behind) = self.used().split_at(self.offset(index) - self.head as usize);
+        (Elements::within(self.layout, behind), Elements::within(self.layout, before))
     }
 
     /// The element in place `index`.
@@ -121,17 +152,19 @@ impl ListChunk {
 
     /// Puts an element behind the last, amortised O(1).
     pub fn push_back(&mut self, element: &[u8]) {
-        self.reserve_back(encoded_len(element.len()));
-        encode(element, &mut self.data);
+        self.suit(element.len());
+        self.reserve_back(self.layout.width(element.len()));
+        self.layout.push(element, &mut self.data);
         self.grew();
     }
 
     /// Puts an element in front of the first, amortised O(1).
     pub fn push_front(&mut self, element: &[u8]) {
-        let bytes = encoded_len(element.len());
+        self.suit(element.len());
+        let bytes = self.layout.width(element.len());
         self.reserve_front(bytes);
         let head = self.head as usize;
-        encode_at(element, &mut self.data[head - bytes..head]);
+        self.layout.write(element, &mut self.data[head - bytes..head]);
         self.head = small(head - bytes);
         self.grew();
     }
@@ -141,6 +174,7 @@ impl ListChunk {
         if index == 0 {
             return self.push_front(element);
         }
+        self.suit(element.len());
         let at = self.offset(index);
         self.replace(at..at, element);
         self.grew();
@@ -148,6 +182,7 @@ impl ListChunk {
 
     /// Replaces the element in place `index`, which there is.
     pub fn set(&mut self, index: usize, element: &[u8]) {
+        self.suit(element.len());
         let range = self.offset(index)..self.offset(index + 1);
         self.replace(range, element);
     }
@@ -168,8 +203,8 @@ impl ListChunk {
     /// Cuts off the elements from place `index` on.
     pub fn split_off(&mut self, index: usize) -> ListChunk {
         let at = self.offset(index);
-        let behind =
-            ListChunk { data: self.data[at..].to_vec(), head: 0, count: small(self.len() - index) };
+        let (data, count) = (self.data[at..].to_vec(), small(self.len() - index));
+        let behind = ListChunk { data, head: 0, count, layout: self.layout };
         self.data.truncate(at);
         self.count = small(index);
         self.trim();
@@ -178,9 +213,25 @@ impl ListChunk {
 
     /// Puts all elements of another chunk behind these.
     pub fn append(&mut self, other: &ListChunk) {
-        self.reserve_back(other.used_bytes());
-        self.data.extend_from_slice(other.used());
+        if self.layout != other.layout {
+            self.turn_plain();
+        }
+        self.reserve_back(other.bytes_in(self.layout));
+        self.layout.push_all(other.layout, other.used(), &mut self.data);
         self.count += other.count;
+    }
+
+    /// Makes the layout one that takes an element of `len` bytes.
+    fn suit(&mut self, len: usize) {
+        if !self.layout.takes(len) {
+            self.turn_plain();
+        }
+    }
+
+    fn turn_plain(&mut self) {
+        let mut data = Vec::with_capacity(self.plain_bytes());
+        Layout::PLAIN.push_all(self.layout, self.used(), &mut data);
+        *self = ListChunk { data, head: 0, layout: Layout::PLAIN, ..*self };
     }
 
     /// Counts a new element; a chunk that takes no more gives its spare memory back.
@@ -199,7 +250,7 @@ impl ListChunk {
 
     /// Puts the bytes of an element in place of a range of `data`.
     fn replace(&mut self, range: Range<usize>, element: &[u8]) {
-        let bytes = encoded_len(element.len());
+        let bytes = self.layout.width(element.len());
         let old_head = self.head as usize;
         let old_len = self.data.len() - old_head;
         if bytes > range.len() {
@@ -214,7 +265,7 @@ impl ListChunk {
         }
         self.data.copy_within(end..used_end, start + bytes);
         self.data.truncate(used_end + bytes - range.len());
-        encode_at(element, &mut self.data[start..start + bytes]);
+        self.layout.write(element, &mut self.data[start..start + bytes]);
     }
 
     /// What a full buffer grows by to take `bytes` more: a quarter, but not beyond what the chunk
@@ -274,7 +325,13 @@ fn small(number: usize) -> u32 {
 
 impl Chunk for ListChunk {
     fn encode(&self, out: &mut Vec<u8>) {
+        out.push(if self.layout.is_uniform() { FORM_UNIFORM } else { FORM_PLAIN });
+        self.layout.encode(out);
         out.extend_from_slice(self.used());
+    }
+
+    fn encode_items(&self, out: &mut Vec<u8>) {
+        Layout::PLAIN.push_all(self.layout, self.used(), out);
     }
 
     fn memory_bytes(&self) -> u64 {
@@ -291,6 +348,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::value::list_item::encoded_len;
 
     #[derive(Clone, Debug)]
     enum Edit {
@@ -303,7 +361,7 @@ mod tests {
     }
 
     fn edit() -> impl Strategy<Value = Edit> {
-        let len = || prop_oneof![0..40usize, 120..140usize];
+        let len = || prop_oneof![60 => Just(20usize), 2 => 0..40usize, 1 => 120..140usize];
         prop_oneof![
             4 => (any::<bool>(), len()).prop_map(|(front, len)| Edit::Push { front, len }),
             2 => (any::<usize>(), len()).prop_map(|(at, len)| Edit::Insert { at, len }),
@@ -312,6 +370,12 @@ mod tests {
             1 => any::<usize>().prop_map(|at| Edit::Split { at }),
             1 => Just(Edit::Clone),
         ]
+    }
+
+    fn empty() -> ListChunk {
+        let mut chunk = ListChunk::with_element(&[0; 20]);
+        chunk.remove_range(0..1);
+        chunk
     }
 
     fn apply(chunk: &mut ListChunk, model: &mut Vec<Vec<u8>>, byte: u8, edit: Edit) {
@@ -355,7 +419,7 @@ mod tests {
     proptest! {
         #[test]
         fn edits_are_those_of_a_vector(edits in prop::collection::vec(edit(), 0..200)) {
-            let mut chunk = ListChunk::default();
+            let mut chunk = empty();
             let mut model: Vec<Vec<u8>> = Vec::new();
             for (byte, edit) in edits.into_iter().enumerate() {
                 apply(&mut chunk, &mut model, byte as u8, edit);
@@ -366,20 +430,35 @@ mod tests {
                 prop_assert_eq!(chunk.get(at), model.get(at).map(|element| &element[..]));
                 let (behind, before) = chunk.split_iter(at);
                 prop_assert!(before.eq(model[..at].iter()) && behind.eq(model[at..].iter()));
+                let plain: usize = model.iter().map(|element| encoded_len(element.len())).sum();
+                prop_assert_eq!(chunk.plain_bytes(), plain);
+                let (len, one_len) = (byte % 40, model.iter().all(|element| element.len() == 20));
+                prop_assert!(chunk.layout.is_uniform() <= one_len);
+                let bytes = match chunk.layout.is_uniform() && len == 20 {
+                    true => chunk.used_bytes() + len,
+                    false => plain + encoded_len(len),
+                };
+                let has_room = model.len() < LIST_CHUNK_ITEMS_MAX && bytes <= LIST_CHUNK_BYTES_MAX;
+                prop_assert_eq!(chunk.has_room(len), model.is_empty() || has_room);
             }
-            let mut bytes = Vec::new();
+            let (mut bytes, mut items) = (Vec::new(), Vec::new());
             chunk.encode(&mut bytes);
             match ListChunk::decode(&bytes) {
-                Some(back) => prop_assert!(back.iter().eq(model.iter())),
+                Some(back) => {
+                    prop_assert!(back.iter().eq(model.iter()));
+                    prop_assert_eq!(back.layout, chunk.layout);
+                }
                 None => prop_assert!(model.is_empty()),
             }
+            chunk.encode_items(&mut items);
+            prop_assert!(Elements::new(&items).eq(model.iter()));
         }
     }
 
     #[test]
     fn a_queue_within_a_chunk_stays_small() {
         for front in [true, false] {
-            let mut chunk = ListChunk::default();
+            let mut chunk = empty();
             for number in 0..10_000usize {
                 match front {
                     true => chunk.push_front(&[7; 50]),
@@ -397,24 +476,83 @@ mod tests {
     #[test]
     fn a_full_chunk_keeps_no_spare_memory() {
         for front in [true, false] {
-            let mut chunk = ListChunk::default();
-            while chunk.has_room(1, encoded_len(20)) {
-                match front {
-                    true => chunk.push_front(&[1; 20]),
-                    false => chunk.push_back(&[1; 20]),
+            for (first, expected) in [(20, 20), (19, encoded_len(20))] {
+                let mut chunk = ListChunk::with_element(&vec![1; first]);
+                while chunk.has_room(20) {
+                    match front {
+                        true => chunk.push_front(&[1; 20]),
+                        false => chunk.push_back(&[1; 20]),
+                    }
                 }
+                let exact = size_of::<ListChunk>() + LIST_CHUNK_ITEMS_MAX * expected;
+                assert_eq!(chunk.memory_bytes(), (exact - (20 - first)) as u64);
             }
-            let exact = size_of::<ListChunk>() + LIST_CHUNK_ITEMS_MAX * encoded_len(20);
-            assert_eq!(chunk.memory_bytes(), exact as u64);
+        }
+    }
+
+    #[test]
+    fn neighbours_merge_in_a_layout_that_takes_both() {
+        let chunk_of = |lens: &[usize]| {
+            let mut chunk = ListChunk::with_element(&vec![7; lens[0]]);
+            lens[1..].iter().for_each(|&len| chunk.push_back(&vec![7; len]));
+            chunk
+        };
+        let cases: [(&[usize], &[usize], Layout); 5] = [
+            (&[3, 3], &[3], Layout::of(3)),
+            (&[3, 3], &[4, 4], Layout::PLAIN),
+            (&[3, 4], &[4, 4], Layout::PLAIN),
+            (&[3, 3], &[3, 4], Layout::PLAIN),
+            (&[3, 4], &[0], Layout::PLAIN),
+        ];
+        for (lower, upper, layout) in cases {
+            let mut chunk = chunk_of(lower);
+            chunk.append(&chunk_of(upper));
+            let lens: Vec<usize> = chunk.iter().map(<[u8]>::len).collect();
+            assert_eq!((lens, chunk.layout), ([lower, upper].concat(), layout));
+        }
+        // Half of a chunk's bytes in the uniform layout, more than that in the plain one.
+        let quarter = || chunk_of(&[64; 32]);
+        assert!(quarter().could_merge(&quarter()) && !quarter().could_merge(&chunk_of(&[63; 32])));
+    }
+
+    #[test]
+    fn a_set_may_make_a_full_chunk_plain_and_too_large() {
+        let mut chunk = ListChunk::with_element(&[7; 64]);
+        while chunk.has_room(64) {
+            chunk.push_back(&[7; 64]);
+        }
+        assert_eq!(chunk.used_bytes(), LIST_CHUNK_BYTES_MAX);
+        assert!(chunk.has_room_at(5, 64) && !chunk.has_room_at(5, 63) && !chunk.has_room(1));
+    }
+
+    #[test]
+    fn chunks_in_other_forms_are_refused() {
+        let uniform = [1, 3, b'o', b'n', b'e', b't', b'w', b'o'];
+        let chunk = ListChunk::decode(&uniform).expect("two elements");
+        assert!(chunk.iter().eq([b"one", b"two"]));
+        let mut again = Vec::new();
+        chunk.encode(&mut again);
+        assert_eq!(again, uniform, "the example of the format");
+        let refused: [(&[u8], &str); 7] = [
+            (&[], "not even a form"),
+            (&[1], "no length"),
+            (&[1, 3], "no element"),
+            (&[1, 0, b'x'], "elements without a byte"),
+            (&uniform[..7], "an element that is cut off"),
+            (&[1, 0x81, 0, b'x'], "a longer varint than needed"),
+            (&[2, 3, b'o', b'n', b'e'], "a form that nobody knows"),
+        ];
+        for (bytes, why) in refused {
+            assert!(ListChunk::decode(bytes).is_none(), "{why}");
         }
     }
 
     #[test]
     fn one_element_of_any_size_has_room() {
-        let mut chunk = ListChunk::default();
-        assert!(chunk.has_room(1, 1 << 20));
+        let mut chunk = empty();
+        assert!(chunk.has_room(1 << 20));
         chunk.push_back(&vec![1; 1 << 20]);
-        assert!(!chunk.has_room(1, 3));
+        assert!(!chunk.has_room(1));
         assert!(chunk.memory_bytes() < (1 << 20) + 100);
     }
 }

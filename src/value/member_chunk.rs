@@ -95,7 +95,7 @@ impl Default for MemberChunk {
 }
 
 impl Chunk for MemberChunk {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode_items(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.data);
     }
 
@@ -478,7 +478,7 @@ mod tests {
 
     fn encoded(chunk: &MemberChunk) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Chunk::encode(chunk, &mut bytes);
+        chunk.encode_items(&mut bytes);
         bytes
     }
 

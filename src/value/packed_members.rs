@@ -5,42 +5,70 @@
 
 use std::ops::Range;
 
-use crate::types::ValueKind;
+use crate::types::{UNIFORM, ValueKind};
 use crate::value::integer::parse_integer;
-use crate::value::item::{Item, varint};
-use crate::value::packed::{SET_INTSET, encoding, kind};
+use crate::value::item::{Item, Lengths};
+use crate::value::packed::{SET_INTSET, encoding, is_uniform, kind, shape};
 use crate::value::score;
 use crate::value::stream_fact::Fact;
 
-/// Offset of the first item.
+/// Offset of what follows the head byte.
 const START: usize = 1;
+/// Most bytes in front of the items: lengths have at most ten each.
+const HEAD_BYTES_MAX: usize = 21;
 
 /// A packed hash, set or sorted set.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedMembers<'a> {
     blob: &'a [u8],
+    /// The lengths of each item, where the blob is uniform.
+    lengths: Option<Lengths>,
+    /// Offset of the first item.
+    start: usize,
 }
 
 impl<'a> PackedMembers<'a> {
     /// Reads a valid blob.
+    #[inline]
     pub fn new(blob: &'a [u8]) -> PackedMembers<'a> {
-        PackedMembers { blob }
+        let none = PackedMembers { blob: &[], lengths: None, start: 0 };
+        PackedMembers::read(blob).unwrap_or(none)
     }
 
-    /// The number of members, O(n).
+    /// Reads a blob up to its items. None where it is uniform without lengths, or of items without
+    /// a byte.
+    #[inline]
+    fn read(blob: &'a [u8]) -> Option<PackedMembers<'a>> {
+        if !is_uniform(blob) {
+            return Some(PackedMembers { blob, lengths: None, start: START });
+        }
+        let (lengths, start) = Lengths::decode(blob, START)?;
+        (lengths.body() > 0).then_some(PackedMembers { blob, lengths: Some(lengths), start })
+    }
+
+    /// The number of members, O(n), and O(1) when uniform.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        match self.lengths {
+            Some(lengths) => (self.blob.len() - self.start) / lengths.body(),
+            None => self.iter().count(),
+        }
+    }
+
+    /// Bytes that the items take when each is encoded for itself, O(1).
+    pub fn plain_bytes(&self) -> usize {
+        let lengths = self.lengths.map_or(0, |lengths| self.len() * lengths.encoded_len());
+        self.blob.len() - self.start + lengths
     }
 
     /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
-        self.blob.len() <= START
+        self.blob.len() <= self.start
     }
 
     /// The item of a member, O(n).
     pub fn get(&self, member: &[u8]) -> Option<Item<'a>> {
-        let place = find(self.blob, member)?;
-        Some(Item::decode(self.blob, place.start)?.0)
+        let place = self.find(member)?;
+        Some(self.decode(place.start)?.0)
     }
 
     /// The item in place `index`, from 0, O(n).
@@ -49,15 +77,111 @@ impl<'a> PackedMembers<'a> {
     }
 
     /// All items as they stand: a sorted set in the order of (score, member).
+    #[inline]
     pub fn iter(&self) -> PackedItems<'a> {
-        PackedItems { blob: self.blob, at: START }
+        PackedItems { members: *self, at: self.start }
+    }
+
+    /// The item that begins at `at`, and where it ends. None at the end.
+    #[inline]
+    fn decode(&self, at: usize) -> Option<(Item<'a>, usize)> {
+        match self.lengths {
+            Some(lengths) => Item::decode_body(self.blob, at, lengths),
+            None => Item::decode(self.blob, at),
+        }
+    }
+
+    /// Where the item of a member stands. This is the inner loop of every access: a member's last
+    /// byte is compared before the rest, because names tend to begin alike.
+    fn find(&self, member: &[u8]) -> Option<Range<usize>> {
+        let is_wanted = |theirs: &[u8]| theirs.last() == member.last() && theirs == member;
+        let mut at = self.start;
+        if let Some(lengths) = self.lengths {
+            if lengths.member != member.len() {
+                return None;
+            }
+            let mut items = self.blob[at..].chunks_exact(lengths.body());
+            let index = items.position(|item| is_wanted(&item[..member.len()]))?;
+            at += index * lengths.body();
+            return Some(at..at + lengths.body());
+        }
+        loop {
+            let (lengths, body) = Lengths::decode(self.blob, at)?;
+            let end = body + lengths.body();
+            if lengths.member == member.len()
+                && is_wanted(self.blob.get(body..body + member.len())?)
+            {
+                return Some(at..end);
+            }
+            at = end;
+        }
+    }
+
+    /// Where an integer belongs among the integers of a set.
+    fn numeric_place(&self, member: &[u8]) -> usize {
+        let Some(value) = parse_integer(member) else {
+            return self.blob.len();
+        };
+        let mut items = self.iter();
+        loop {
+            let at = items.at;
+            match items.next() {
+                Some(item) if parse_integer(item.member).is_some_and(|theirs| theirs < value) => {}
+                _ => return at,
+            }
+        }
+    }
+
+    /// Appends the blob without the items in `gone`, and with a new one in front of the item that
+    /// begins at its place, or at the end. The place is not inside of `gone`.
+    fn write(&self, gone: Range<usize>, new: Option<(usize, &Item)>, out: &mut Vec<u8>) {
+        let is_rest = self.blob.len() - self.start > gone.len();
+        let lengths = match new {
+            Some((_, item)) if !is_rest => Some(item.lengths()).filter(|own| own.body() > 0),
+            Some((_, item)) => self.lengths.filter(|all| *all == item.lengths()),
+            None => self.lengths.filter(|_| is_rest),
+        };
+        let place = new.map_or(self.blob.len(), |(place, _)| place);
+        out.reserve(HEAD_BYTES_MAX + self.blob.len() + new.map_or(0, |(_, i)| i.encoded_len()));
+        out.push(lengths.map_or(0, |_| UNIFORM) | shape(self.blob));
+        if let Some(lengths) = lengths {
+            lengths.encode(out);
+        }
+        self.copy(self.start..place.min(gone.start), lengths, out);
+        self.copy(gone.end..place, lengths, out);
+        if let Some((_, item)) = new {
+            match lengths {
+                Some(_) => item.encode_body(out),
+                None => item.encode(out),
+            }
+        }
+        self.copy(place..gone.start, lengths, out);
+        self.copy(place.max(gone.end)..self.blob.len(), lengths, out);
+    }
+
+    /// Appends the items in a range, which may end before it starts, to a blob whose items have
+    /// these lengths: the same, or each its own.
+    #[inline]
+    fn copy(&self, range: Range<usize>, lengths: Option<Lengths>, out: &mut Vec<u8>) {
+        match self.blob.get(range.clone()) {
+            Some([]) | None => {}
+            Some(items) if lengths == self.lengths => out.extend_from_slice(items),
+            Some(_) => self.copy_plain(range, out),
+        }
+    }
+
+    #[cold]
+    fn copy_plain(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        let items = PackedItems { members: *self, at: range.start };
+        let count = range.len() / self.lengths.map_or(1, Lengths::body);
+        items.take(count).for_each(|item| item.encode(out));
     }
 }
 
 /// Items of a packed collection.
 #[derive(Clone, Debug)]
 pub struct PackedItems<'a> {
-    blob: &'a [u8],
+    members: PackedMembers<'a>,
     at: usize,
 }
 
@@ -66,9 +190,21 @@ impl<'a> Iterator for PackedItems<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Item<'a>> {
-        let (item, end) = Item::decode(self.blob, self.at)?;
+        let (item, end) = self.members.decode(self.at)?;
         self.at = end;
         Some(item)
+    }
+
+    #[inline]
+    fn nth(&mut self, n: usize) -> Option<Item<'a>> {
+        match self.members.lengths {
+            Some(lengths) => {
+                let skipped = n.saturating_mul(lengths.body());
+                self.at = self.at.saturating_add(skipped).min(self.members.blob.len());
+            }
+            None => (0..n).try_for_each(|_| self.next().map(drop))?,
+        }
+        self.next()
     }
 }
 
@@ -76,19 +212,20 @@ impl<'a> Iterator for PackedItems<'a> {
 /// that is no integer goes to the end), over the item that it had before, or else at the end.
 /// Answers the item before.
 pub fn members_insert<'a>(blob: &'a [u8], item: &Item, out: &mut Vec<u8>) -> Option<Item<'a>> {
-    match find(blob, item.member) {
+    let members = PackedMembers::new(blob);
+    match members.find(item.member) {
         Some(place) => {
-            let old = Item::decode(blob, place.start)?.0;
-            splice(blob, place, item, out);
+            let old = members.decode(place.start)?.0;
+            members.write(place.clone(), Some((place.start, item)), out);
             Some(old)
         }
         None => {
             let at = if kind(blob) == Some(ValueKind::Set) && encoding(blob) == SET_INTSET {
-                numeric_place(blob, item.member)
+                members.numeric_place(item.member)
             } else {
                 blob.len()
             };
-            splice(blob, at..at, item, out);
+            members.write(at..at, Some((at, item)), out);
             None
         }
     }
@@ -96,21 +233,20 @@ pub fn members_insert<'a>(blob: &'a [u8], item: &Item, out: &mut Vec<u8>) -> Opt
 
 /// Takes a member out, of a sorted set too. Answers its item.
 pub fn members_remove<'a>(blob: &'a [u8], member: &[u8], out: &mut Vec<u8>) -> Option<Item<'a>> {
-    let place = find(blob, member)?;
-    let old = Item::decode(blob, place.start)?.0;
-    out.reserve(blob.len() - place.len());
-    out.extend_from_slice(&blob[..place.start]);
-    out.extend_from_slice(&blob[place.end..]);
+    let members = PackedMembers::new(blob);
+    let place = members.find(member)?;
+    let old = members.decode(place.start)?.0;
+    members.write(place, None, out);
     Some(old)
 }
 
 /// Puts a member into a sorted set, at the place of its score, which is not NaN. Answers the score
 /// before.
 pub fn zset_insert(blob: &[u8], member: &[u8], score: f64, out: &mut Vec<u8>) -> Option<f64> {
-    let mut old = None;
-    let mut place = None;
-    let mut at = START;
-    while let Some((item, end)) = Item::decode(blob, at) {
+    let members = PackedMembers::new(blob);
+    let (mut old, mut place) = (None, None);
+    let mut at = members.start;
+    while let Some((item, end)) = members.decode(at) {
         let theirs = score::decode(item.payload).unwrap_or_default();
         if item.member == member {
             old = Some((at..end, theirs));
@@ -123,84 +259,24 @@ pub fn zset_insert(blob: &[u8], member: &[u8], score: f64, out: &mut Vec<u8>) ->
         }
     }
     let place = place.unwrap_or(blob.len());
-    let payload = score::encode(score);
-    let item = Item::new(member, &payload);
-    let (range, score) = match old {
+    let (gone, before) = match old {
         None => (place..place, None),
-        Some((range, score)) => (range, Some(score)),
+        Some((gone, score)) => (gone, Some(score)),
     };
-    if range.start < place {
-        out.extend_from_slice(&blob[..range.start]);
-        splice(&blob[range.end..], place - range.end..place - range.end, &item, out);
-    } else {
-        out.reserve(blob.len() + item.encoded_len());
-        out.extend_from_slice(&blob[..place]);
-        item.encode(out);
-        out.extend_from_slice(&blob[place..range.start]);
-        out.extend_from_slice(&blob[range.end..]);
-    }
-    score
-}
-
-/// Appends `blob` with an item in place of a range.
-fn splice(blob: &[u8], range: Range<usize>, item: &Item, out: &mut Vec<u8>) {
-    out.reserve(blob.len() - range.len() + item.encoded_len());
-    out.extend_from_slice(&blob[..range.start]);
-    item.encode(out);
-    out.extend_from_slice(&blob[range.end..]);
-}
-
-/// Where the item of a member stands. This is the inner loop of every access: lengths below 128
-/// are read without a call, and a member's last byte is compared before the rest, because names
-/// tend to begin alike.
-fn find(blob: &[u8], member: &[u8]) -> Option<Range<usize>> {
-    let mut at = START;
-    loop {
-        let (len, word, body) = match blob.get(at..)? {
-            [len @ 0..0x80, word @ 0..0x80, ..] => (usize::from(*len), usize::from(*word), at + 2),
-            [] => return None,
-            _ => {
-                let (len, word_at) = varint(blob, at)?;
-                let (word, body) = varint(blob, word_at)?;
-                (len as usize, word as usize, body)
-            }
-        };
-        let body_end = body + len;
-        let end = body_end + (word & 1) * 8 + (word >> 1);
-        if len == member.len() {
-            let theirs = blob.get(body..body_end)?;
-            if theirs.last() == member.last() && theirs == member {
-                return Some(at..end);
-            }
-        }
-        at = end;
-    }
-}
-
-/// Where an integer belongs among the integers of a set.
-fn numeric_place(blob: &[u8], member: &[u8]) -> usize {
-    let Some(value) = parse_integer(member) else {
-        return blob.len();
-    };
-    let mut items = PackedMembers::new(blob).iter();
-    loop {
-        let at = items.at;
-        match items.next() {
-            Some(item) if parse_integer(item.member).is_some_and(|theirs| theirs < value) => {}
-            _ => return at,
-        }
-    }
+    members.write(gone, Some((place, &Item::new(member, &score::encode(score)))), out);
+    before
 }
 
 /// The number of items of a hash, set or sorted set; None when something is not as its kind wants
 /// it. That members are distinct is not checked: nothing here relies on it for more than counts.
 pub(super) fn validate(blob: &[u8], kind: ValueKind) -> Option<u64> {
-    let mut at = START;
+    let members = PackedMembers::read(blob)?;
+    let mut at = members.start;
     let mut count = 0;
     let mut last_integer = None;
     let mut last_scored = None;
     while at < blob.len() {
-        let (item, end) = Item::decode(blob, at)?;
+        let (item, end) = members.decode(at)?;
         if !valid_item(kind, &item) {
             return None;
         }
@@ -243,7 +319,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::value::packed::{head, validate};
+    use crate::value::packed::{head, plain_len, validate};
 
     fn owned(item: Item) -> (Vec<u8>, Vec<u8>, Option<u64>) {
         (item.member.to_vec(), item.payload.to_vec(), item.deadline_ms)
@@ -251,7 +327,8 @@ mod tests {
 
     /// Names that begin alike, and some on both sides of the length where a varint grows.
     fn member() -> impl Strategy<Value = Vec<u8>> {
-        (0..20u8, prop_oneof![0..4usize, 126..130usize]).prop_map(|(byte, len)| {
+        let len = prop_oneof![12 => Just(3usize), 1 => 0..4usize, 1 => 126..130usize];
+        (0..20u8, len).prop_map(|(byte, len)| {
             let mut member = vec![b'm'; len];
             member.push(byte);
             member
@@ -260,11 +337,15 @@ mod tests {
 
     type Payload = (usize, Option<u64>);
 
+    fn payload() -> impl Strategy<Value = Payload> {
+        prop_oneof![12 => Just((2, None)), 1 => (0..140usize, any::<Option<u64>>())]
+    }
+
     proptest! {
         #[test]
         fn fields_are_those_of_a_vector(
             edits in prop::collection::vec(
-                (member(), prop::option::weighted(0.7, (0..140usize, any::<Option<u64>>()))),
+                (member(), prop::option::weighted(0.7, payload())),
                 0..80,
             ),
         ) {
@@ -300,6 +381,8 @@ mod tests {
                 prop_assert_eq!((read.len(), read.is_empty()), (model.len(), model.is_empty()));
                 prop_assert_eq!(read.get(&member).is_some(), edit.is_some());
                 prop_assert_eq!(read.at(2).map(owned), model.get(2).cloned());
+                let plain: usize = read.iter().map(|item| item.encoded_len()).sum();
+                prop_assert_eq!((read.plain_bytes(), plain_len(&blob)), (plain, 1 + plain));
                 let count = Some(model.len() as u64).filter(|&count| count > 0);
                 prop_assert_eq!(validate(&blob), count);
             }
@@ -362,12 +445,12 @@ mod tests {
 
         #[test]
         fn any_bytes_are_judged_without_a_panic(
-            kind in 0..8u8,
+            kind in 0..16u8,
             bytes in prop::collection::vec(prop_oneof![0..4u8, any::<u8>()], 0..40),
         ) {
             let mut blob = vec![kind << 4 | 1];
             blob.extend_from_slice(&bytes);
-            if let Some(count) = validate(&blob) && kind > 1 {
+            if let Some(count) = validate(&blob) && kind & 7 > 1 {
                 let read = PackedMembers::new(&blob);
                 prop_assert_eq!(read.len() as u64, count);
                 prop_assert!(read.iter().all(|item| read.get(item.member).is_some()));
@@ -400,6 +483,61 @@ mod tests {
         assert_eq!(validate(&[head(ValueKind::Hash, 1)]), None, "empty");
         assert_eq!(validate(&[head(ValueKind::Stream, 1), 0, 0]), None);
         assert_eq!(validate(&[0x51, 0, 0]), None, "no kind");
+    }
+
+    /// The example of the format: a sorted set of `one` and `two` with the scores 1 and 2.
+    const UNIFORM_BLOB: &[u8] = &[0xb0, 3, 2, b'o', b'n', b'e', 2, b't', b'w', b'o', 4];
+
+    #[test]
+    fn a_blob_is_uniform_until_an_item_of_other_lengths_comes() {
+        let put = |blob: &[u8], member: &str, payload: &str| {
+            let mut out = Vec::new();
+            members_insert(blob, &Item::new(member.as_bytes(), payload.as_bytes()), &mut out);
+            out
+        };
+        let uniform = put(&put(&[0x41], "a", "1"), "b", "2");
+        assert_eq!(uniform, b"\xc1\x01\x02a1b2");
+        assert_eq!(put(&uniform, "a", "3"), b"\xc1\x01\x02a3b2");
+        assert_eq!(put(&uniform, "c", "33"), b"\x41\x01\x02a1\x01\x02b2\x01\x04c33");
+        assert_eq!(put(&uniform, "a", "33"), b"\x41\x01\x04a33\x01\x02b2");
+        assert_eq!(put(&uniform, "b", "33"), b"\x41\x01\x02a1\x01\x04b33");
+        assert_eq!(put(b"\xc1\x01\x02a1", "a", "33"), b"\xc1\x01\x04a33", "nothing is kept");
+        assert_eq!(put(&[0x21], "", ""), [0x21, 0, 0], "no item has a byte");
+        let (mut out, mut last) = (Vec::new(), Vec::new());
+        members_remove(&uniform, b"a", &mut out);
+        members_remove(&out, b"b", &mut last);
+        assert_eq!((&out[..], &last[..]), (&b"\xc1\x01\x02b2"[..], &[0x41][..]));
+        let mut zset = vec![0x30];
+        for (member, score) in [(&b"two"[..], 0.0), (b"one", 1.0), (b"two", 2.0)] {
+            let mut out = Vec::new();
+            zset_insert(&zset, member, score, &mut out);
+            zset = out;
+        }
+        assert_eq!(zset, UNIFORM_BLOB);
+    }
+
+    #[test]
+    fn uniform_blobs_that_are_not_whole_are_refused() {
+        assert_eq!(validate(UNIFORM_BLOB), Some(2));
+        let swapped = [&UNIFORM_BLOB[..3], &UNIFORM_BLOB[7..], &UNIFORM_BLOB[3..7]].concat();
+        let vast = b"\xc1\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02a";
+        let refused: [(&[u8], &str); 10] = [
+            (&UNIFORM_BLOB[..1], "no lengths"),
+            (&UNIFORM_BLOB[..2], "one length"),
+            (&UNIFORM_BLOB[..3], "no item"),
+            (&UNIFORM_BLOB[..10], "an item that is cut off"),
+            (&swapped, "unsorted"),
+            (b"\xa0\x01\x00\x32\x31", "unsorted integers"),
+            (b"\xa0\x02\x00\x30\x31", "an integer in another form"),
+            (b"\xa1\x01\x02ab", "a set with payloads"),
+            (b"\xa1\x00\x00\x00", "items without a byte"),
+            (vast, "no memory is that large"),
+        ];
+        for (blob, why) in refused {
+            assert_eq!(validate(blob), None, "{why}");
+        }
+        assert_eq!(validate(b"\xa0\x01\x00\x31\x32"), Some(2), "integers");
+        assert_eq!(validate(b"\xc1\x01\x01adeadlinebdeadline"), Some(2), "deadlines");
     }
 
     #[test]

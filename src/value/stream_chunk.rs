@@ -197,7 +197,7 @@ pub struct EntryChunk {
 }
 
 impl Chunk for EntryChunk {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode_items(&self, out: &mut Vec<u8>) {
         self.base.encode(out);
         self.high.encode(out);
         self.numbers.encode(out);

@@ -12,6 +12,7 @@ use firn::value::collection::Collection;
 use firn::value::item::Item;
 use firn::value::list_item;
 use firn::value::members::MemberHasher;
+use firn::value::packed;
 use firn::value::score;
 use firn::value::view::AnyItem;
 
@@ -53,7 +54,7 @@ impl Content {
     pub fn of(value: ValueRef<'_>) -> (Content, u8) {
         let shape = match value {
             ValueRef::String(string) => return (Content::String(string.to_vec()), 0),
-            ValueRef::Packed(blob) => blob[0],
+            ValueRef::Packed(blob) => packed::shape(blob),
             ValueRef::Collection(collection) => collection.shape(),
         };
         let mut content = Content::empty(value.kind());
@@ -324,16 +325,19 @@ fn random_list_edit(len: u64, count: u64, below: Below<'_>) -> Vec<u8> {
 }
 
 fn member(number: u64) -> Vec<u8> {
-    format!("{number:0width$}", width = 1 + number as usize % 23).into_bytes()
+    // Often of one length, so that collections are uniform.
+    let width = if number.is_multiple_of(2) { 6 } else { 1 + number as usize % 23 };
+    format!("{number:0width$}").into_bytes()
 }
 
 fn number_of(number: u64) -> Vec<u8> {
-    format!("element {number}").into_bytes()
+    format!("{number:08}").into_bytes()
 }
 
 fn random_bytes(below: Below<'_>) -> Vec<u8> {
     let len = match below(40) {
-        0..36 => below(30),
+        0..18 => 8,
+        18..36 => below(30),
         36..39 => below(700),
         _ => below(20_000),
     };
