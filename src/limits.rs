@@ -15,7 +15,7 @@ pub const PACKED_ITEMS_MAX: usize = 128;
 /// Longest blob of a packed collection, in bytes.
 pub const PACKED_BYTES_MAX: usize = 1900;
 /// Most elements of a chunk of a list.
-pub const LIST_CHUNK_ITEMS_MAX: usize = 128;
+pub const LIST_CHUNK_ITEMS_MAX: usize = 256;
 /// Most encoded bytes of a chunk of a list, but for an element that stands alone.
 pub const LIST_CHUNK_BYTES_MAX: usize = 8 << 10;
 /// Most members of a chunk of a hash, a set or a sorted set.
