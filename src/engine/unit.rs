@@ -355,6 +355,13 @@ impl<'e> Unit<'e> {
         partition.set_access(keyspace, key.position, key.bytes, now_ms, idle_seconds, frequency);
     }
 
+    /// A live string that was opened for writing and stays as it is: raw, until it leaves memory.
+    /// That is no change; nobody who watches the key hears of it.
+    pub fn make_raw(&mut self, key: &Key<'_>) {
+        let (index, keyspace) = (self.guard_of(key.position), self.keyspace(key));
+        self.guards[index].1.partition.make_raw(keyspace, key.position, key.bytes);
+    }
+
     /// Removes a key; whether it was live.
     pub fn delete(&mut self, key: &Key<'_>, reason: DeleteReason) -> bool {
         let live = self.before_write(key).live;

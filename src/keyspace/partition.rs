@@ -207,6 +207,15 @@ impl Partition {
         entry.set_access(access);
     }
 
+    /// The string of a key in memory counts as raw from here on; its bytes stay as they are.
+    pub fn make_raw(&mut self, keyspace: KeyspaceId, position: Position, key: &[u8]) {
+        if let Some(space) = self.space_mut(keyspace)
+            && let Some(place) = space.find(position, key)
+        {
+            space.slot_mut(position.slot()).table.entry_mut(place).set_raw(true);
+        }
+    }
+
     /// Asks the processor to fetch the table line of a key, ahead of [`Partition::find`].
     pub fn prefetch(&self, keyspace: KeyspaceId, position: Position) {
         if let Some(space) = self.space(keyspace) {

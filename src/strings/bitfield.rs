@@ -247,19 +247,14 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
         None => call.unit.get(&key),
         Some(_) => call.unit.get_to_change(&key),
     };
-    let (len, first) = match view {
+    let (len, is_raw) = match view {
         Some(view) => {
             let value = string_of(&view)?;
-            let first = value.pieces(0, 1).next().map(|piece| piece[0]);
-            (Some(value.len()), first.filter(|_| !value.is_raw()))
+            (Some(value.len()), value.is_raw())
         }
-        None => (None, None),
+        None => (None, false),
     };
     let mut written = Written::default();
-    // A string that is opened for writing becomes raw, whatever is written.
-    if let (Some(first), Some(_)) = (first, last_byte) {
-        written.bytes.insert(0, first);
-    }
     // The string grows to hold every field that is written, even when all writes fail.
     if let Some(last) = last_byte.filter(|last| *last >= len.unwrap_or(0)) {
         written.bytes.insert(last, 0);
@@ -280,6 +275,10 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
     }
     if len.is_none() && last_byte.is_some() {
         call.unit.put(&key, NewString::Copied(b""), None);
+    }
+    // A string that is opened for writing becomes raw, whatever is written.
+    if written.bytes.is_empty() && last_byte.is_some() && !is_raw {
+        call.unit.make_raw(&key);
     }
     written.flush(call.unit, &key);
     Ok(())

@@ -127,8 +127,10 @@ fn setbit(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     if len.is_none() {
         call.unit.put(&key, NewString::Copied(b""), None);
     }
-    if new != old || !raw || index >= len.unwrap_or(0) {
+    if new != old || index >= len.unwrap_or(0) {
         call.unit.write_range(&key, index, NewString::Copied(&[new]));
+    } else if !raw {
+        call.unit.make_raw(&key);
     }
     call.reply.integer(i64::from(old & mask != 0));
     Ok(())
