@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::format::edit::Edit;
 use crate::format::record::{CountDelta, Record};
 use crate::limits::{STRING_PAGED_ABOVE_BYTES, VALUE_INLINE_BYTES_MAX};
-use crate::types::{KeyspaceId, Lsn, Position};
+use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
 use crate::value::collection::Collection;
 use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, PagedString, StringHandle};
@@ -61,6 +61,14 @@ fn target_of<'a>(position: Position, record: &Record<'a>) -> Option<(Target<'a>,
     };
     let target = Target { keyspace, position, key };
     Some((target, counts))
+}
+
+/// Whether those who watch the key hear of it. As in Redis they do not of what a live stream knows
+/// of its groups and of its numbers: only its entries count.
+fn is_told_to_watchers(record: &Record<'_>) -> bool {
+    let Record::Edit { creates: false, shape, edit, .. } = record else { return true };
+    let is_aside = matches!(edit, Edit::Put { .. } | Edit::Remove { .. } | Edit::Renumber { .. });
+    !(is_aside && ValueKind::of_shape(*shape) == Some(ValueKind::Stream))
 }
 
 impl Partition {
@@ -130,7 +138,9 @@ impl Partition {
             }
             Record::Stage { .. } | Record::Databases { .. } => {}
         }
-        self.watches().mark(keyspace, position, key);
+        if is_told_to_watchers(record) {
+            self.watches().mark(keyspace, position, key);
+        }
         if at.lsn == PROVISIONAL_LSN && self.touched.last() != Some(&(keyspace, position)) {
             self.touched.push((keyspace, position));
         }
