@@ -99,6 +99,11 @@ fn plan_start(planned: &[Planned], at: usize) -> usize {
     planned.first().map_or(at, |first| first.bytes.0 as usize)
 }
 
+/// Whether so much waits that nothing more may run.
+fn is_full(outbox: &Outbox) -> bool {
+    outbox.waiting_bytes() > OUTPUT_BYTES_MAX
+}
+
 /// Gives the memory back that one command of very many arguments needed.
 fn shrink(ranges: &mut Vec<(u32, u32)>) {
     const KEPT: usize = 64 << 10;
@@ -145,7 +150,7 @@ impl Connection {
             if self.is_closing {
                 return Ran::up_to(input.len());
             }
-            if interrupt.is_some() {
+            if interrupt.is_some() || done < plan.planned.len() {
                 // Everything behind is parsed anew when the connection goes on.
                 let last = plan.planned[..done].last();
                 let from = last.map_or(plan_start(plan.planned, at), |last| last.bytes.1 as usize);
@@ -153,7 +158,7 @@ impl Connection {
                 return Ran { rest: from, is_unread: true, interrupt };
             }
             match end {
-                GroupEnd::Full(next) if self.outbox.waiting_bytes() > OUTPUT_BYTES_MAX => {
+                GroupEnd::Full(next) if is_full(&self.outbox) => {
                     return Ran { rest: next, is_unread: true, interrupt: None };
                 }
                 GroupEnd::Full(next) => at = next,
@@ -250,7 +255,8 @@ impl Connection {
         }
     }
 
-    /// Runs a group; how many commands are done, and why it stopped early.
+    /// Runs a group until too many replies wait; how many commands are done, and why it stopped
+    /// early.
     fn run_group(
         &mut self,
         input: &[u8],
@@ -287,7 +293,8 @@ impl Connection {
             is_closing,
         };
         let (mut done, mut interrupt) = (0, None);
-        while done < group.len() && interrupt.is_none() && !*run.is_closing {
+        while done < group.len() && interrupt.is_none() && !*run.is_closing && !is_full(run.outbox)
+        {
             let together = run.together(&group[done..]);
             done += match together {
                 0 => run.one(&group[done], &mut interrupt),
@@ -362,6 +369,7 @@ impl Run<'_, '_> {
         let Some(mut unit) = dispatcher.begin_together(self.session, requests) else { return 0 };
         let start = self.outbox.end();
         let mut writes = false;
+        let mut done = 0;
         for request in requests {
             let Lookup::Found(row) = request.lookup else {
                 unreachable!("it was joined by its row")
@@ -375,12 +383,16 @@ impl Run<'_, '_> {
                 self.gate(offset, lsn);
             }
             self.measured(row, request);
+            done += 1;
+            if is_full(self.outbox) {
+                break;
+            }
         }
         let lsn = dispatcher.finish_together(self.session, unit);
         if writes {
             self.gate(start, lsn);
         }
-        requests.len()
+        done
     }
 
     /// Holds replies from an offset on back until an LSN is durable.
