@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::spec::{Arg, Failure, Group, Spec, flag};
+use crate::command::help::miscalled;
+use crate::command::spec::{Arg, Failure, Group, Spec, flag, quoted};
 use crate::session::call::SessionCall;
 use crate::session::clients::Unblock;
 use crate::session::pause::PauseKind;
@@ -16,7 +17,7 @@ use super::client_args::{
 use super::client_kill::kill;
 use super::client_list::{info, list};
 use super::config::ALL_NODES;
-use super::{command, container, failure, help, integer};
+use super::{command, container, help, integer};
 
 const BASE: Spec = Spec {
     arity: 2,
@@ -131,7 +132,8 @@ fn unblock(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
         3 => Unblock::TimedOut,
         4 if call.args.is(3, "timeout") => Unblock::TimedOut,
         4 if call.args.is(3, "error") => Unblock::Error,
-        _ => return Err(failure("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into())),
+        4 => return Err(Failure::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(miscalled("CLIENT", call.args.get(1))),
     };
     let id = integer(call, 2).ok_or(Failure::NotInteger)?;
     let client = u64::try_from(id).ok().and_then(|id| call.services().clients.get(id));
@@ -164,16 +166,13 @@ fn set_name(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 fn set_info(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     let (option, value) = (call.args.get(2), call.args.get(3));
-    let option_text = || String::from_utf8_lossy(option).into_owned();
     let is_name = call.args.is(2, "lib-name");
     if !is_name && !call.args.is(2, "lib-ver") {
-        return Err(failure(format!("ERR Unrecognized option '{}'", option_text())));
+        return Err(Failure::quoting(&[b"ERR Unrecognized option '", quoted(option), b"'"]));
     }
     if !is_printable(value) {
-        return Err(failure(format!(
-            "ERR {} cannot contain spaces, newlines or special characters.",
-            option_text()
-        )));
+        let why = b" cannot contain spaces, newlines or special characters.";
+        return Err(Failure::quoting(&[b"ERR ", quoted(option), why]));
     }
     call.session.client.rename(|names| match is_name {
         true => names.lib_name = value.into(),
@@ -227,7 +226,7 @@ fn pause(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
         4 if call.args.is(3, "all") => PauseKind::All,
         4 if call.args.is(3, "write") => PauseKind::Writes,
         4 => return Err(Failure::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(Failure::Syntax),
+        _ => return Err(miscalled("CLIENT", call.args.get(1))),
     };
     let text = "ERR timeout is not an integer or out of range";
     let ms = integer(call, 2).ok_or(Failure::text(text))?;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::command::spec::Failure;
+use crate::command::spec::{Failure, quoted};
 use crate::session::call::{Outcome, SessionCall};
 use crate::session::clients::Client;
 
 use super::client_list::client_type;
-use super::{failure, integer};
+use super::integer;
 
 /// Whom to kill; what is none does not matter.
 #[derive(Default)]
@@ -88,8 +88,7 @@ fn parse(call: &SessionCall<'_, '_, '_>) -> Result<Filter, Failure> {
             b"laddr" => filter.local_address = Some(value.into()),
             b"user" if value == b"default" => {}
             b"user" => {
-                let user = String::from_utf8_lossy(value).into_owned();
-                return Err(failure(format!("ERR No such user '{user}'")));
+                return Err(Failure::quoting(&[b"ERR No such user '", quoted(value), b"'"]));
             }
             b"skipme" => match value.to_ascii_lowercase().as_slice() {
                 b"yes" => filter.skips_me = true,

@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::spec::Failure;
+use crate::command::spec::{Failure, quoted};
 use crate::session::call::SessionCall;
 use crate::session::clients::Client;
 use crate::session::table::Table;
 
-use super::{failure, integer};
+use super::integer;
 
 /// Memory of a connection that is idle, about.
 const CONNECTION_BYTES: usize = 1024;
@@ -57,10 +57,7 @@ pub fn client_type(word: &[u8]) -> Result<&'static str, Failure> {
         b"slave" | b"replica" => Ok("slave"),
         b"pubsub" => Ok("pubsub"),
         b"master" => Ok("master"),
-        _ => {
-            let word = String::from_utf8_lossy(word).into_owned();
-            Err(failure(format!("ERR Unknown client type '{word}'")))
-        }
+        _ => Err(Failure::quoting(&[b"ERR Unknown client type '", quoted(word), b"'"])),
     }
 }
 

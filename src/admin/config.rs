@@ -2,7 +2,7 @@
 
 use crate::command::glob;
 use crate::command::row::block;
-use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag, quoted};
 use crate::config::SetError;
 use crate::session::call::SessionCall;
 use crate::session::table::{SessionCommand, specs};
@@ -128,9 +128,10 @@ fn set(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
             call.reply.ok();
         }
         Err(SetError::Unknown(name)) => {
-            return Err(failure(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-            )));
+            let mut words = call.args.iter_from(2);
+            let word = words.find(|word| String::from_utf8_lossy(word) == name);
+            let text = b"ERR Unknown option or number of arguments for CONFIG SET - '";
+            return Err(Failure::quoting(&[text, quoted(word.unwrap_or_default()), b"'"]));
         }
         Err(SetError::Refused { name, reason }) => {
             return Err(failure(format!(

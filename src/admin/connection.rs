@@ -1,7 +1,7 @@
 //! AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET.
 
 use crate::command::row::block;
-use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag, quoted};
 use crate::resp::write::{Protocol, Reply};
 use crate::session::call::{Outcome, SessionCall};
 use crate::session::table::SessionCommand;
@@ -179,8 +179,8 @@ fn hello(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
             name = Some(args.get(at + 1));
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(args.get(at)).into_owned();
-            return Err(failure(format!("ERR Syntax error in HELLO option '{option}'")));
+            let text = b"ERR Syntax error in HELLO option '";
+            return Err(Failure::quoting(&[text, quoted(args.get(at)), b"'"]));
         }
     }
     if let Some((user, password)) = login {

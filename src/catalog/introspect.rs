@@ -276,7 +276,7 @@ mod tests {
         let mut output = Output::default();
         let mut reply = Reply::new(&mut output, protocol);
         if let Err(failure) = with_args(&args, |args| command(&specs, args, &mut reply)) {
-            reply.error(failure_text(&failure));
+            reply.error_bytes(failure_text(&failure));
         }
         let reply = String::from_utf8(output.plain().unwrap().to_vec()).unwrap();
         reply.replace("\r\n", " ").trim_end().to_string()

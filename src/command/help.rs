@@ -3,7 +3,7 @@
 
 use crate::resp::write::Reply;
 
-use super::spec::Failure;
+use super::spec::{Failure, quoted};
 
 /// What every HELP says of itself.
 pub const HELP_SUMMARY: &str = "Explains the subcommands.";
@@ -20,7 +20,18 @@ pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
 
 /// `ERR unknown subcommand '<name>'. Try <CONTAINER> HELP.`
 pub fn unknown_subcommand(container: &str, name: &[u8]) -> Failure {
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    see_help("unknown subcommand", container, name)
+}
+
+/// What a subcommand says itself to arguments that it does not take.
+pub fn miscalled(container: &str, name: &[u8]) -> Failure {
+    see_help("unknown subcommand or wrong number of arguments for", container, name)
+}
+
+fn see_help(what: &str, container: &str, name: &[u8]) -> Failure {
+    let name = quoted(name);
+    let name = &name[..name.len().min(128)];
     let container = container.to_ascii_uppercase();
-    Failure::Text(format!("ERR unknown subcommand '{name}'. Try {container} HELP.").into())
+    let (what, container) = (what.as_bytes(), container.as_bytes());
+    Failure::quoting(&[b"ERR ", what, b" '", name, b"'. Try ", container, b" HELP."])
 }

@@ -434,6 +434,8 @@ pub enum Failure {
     NoSuchKey,
     /// Any other text, with its prefix (`ERR ...`).
     Text(std::borrow::Cow<'static, str>),
+    /// Any other text that quotes bytes of the client.
+    Quoting(Vec<u8>),
 }
 
 impl Failure {
@@ -441,6 +443,16 @@ impl Failure {
     pub const fn text(text: &'static str) -> Failure {
         Failure::Text(std::borrow::Cow::Borrowed(text))
     }
+
+    /// A text of pieces, some of which are [`quoted`] words of the client.
+    pub fn quoting(pieces: &[&[u8]]) -> Failure {
+        Failure::Quoting(pieces.concat())
+    }
+}
+
+/// A word of the client as errors quote it: up to its first zero byte.
+pub fn quoted(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A data command's function.

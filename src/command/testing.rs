@@ -74,7 +74,7 @@ fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
     });
     if let Err(failure) = outcome {
         output.truncate(mark);
-        Reply::new(&mut output, Protocol::Resp2).error(failure_text(&failure));
+        Reply::new(&mut output, Protocol::Resp2).error_bytes(failure_text(&failure));
     }
     output.pieces(0).flatten().copied().collect()
 }
@@ -103,13 +103,15 @@ pub fn deadline(unit: &mut Unit<'_>, key: &str) -> Option<u64> {
 }
 
 /// The text of the error reply that a failure becomes.
-pub fn failure_text(failure: &Failure) -> &str {
-    match failure {
+pub fn failure_text(failure: &Failure) -> &[u8] {
+    let text = match failure {
         Failure::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
         Failure::Syntax => "ERR syntax error",
         Failure::NotInteger => "ERR value is not an integer or out of range",
         Failure::NotFloat => "ERR value is not a valid float",
         Failure::NoSuchKey => "ERR no such key",
         Failure::Text(text) => text,
-    }
+        Failure::Quoting(text) => return text,
+    };
+    text.as_bytes()
 }

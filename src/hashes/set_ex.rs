@@ -7,7 +7,9 @@ use crate::command::expire_time::Expiry;
 use crate::command::number::parse_integer;
 use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, GROWS, Group, Spec, flag, quoted,
+};
 use crate::types::ValueKind;
 use crate::value::item::Item;
 
@@ -109,8 +111,8 @@ impl Options {
         }
         let is_time = ["EX", "PX", "EXAT", "PXAT"].iter().any(|word| args.is(index, word));
         if !is_time && !args.is(index, "KEEPTTL") {
-            let text = String::from_utf8_lossy(args.get(index));
-            return Err(Failure::Text(format!("ERR unknown argument: {text}").into()));
+            let word = quoted(args.get(index));
+            return Err(Failure::quoting(&[b"ERR unknown argument: ", word]));
         }
         if self.keeps_deadlines || self.deadline_ms.is_some() {
             return Err(Failure::text(

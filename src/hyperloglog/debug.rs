@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::command::row::{keys_at, named_key};
 use crate::command::spec::key_flag::{ACCESS, RW};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag, quoted};
 
 use super::commands::{ROW, sketch_frame_bytes};
 use super::sketch::{Form, REGISTERS, Sketch};
@@ -72,9 +72,8 @@ fn pfdebug(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
             call.reply.integer(i64::from(converted));
         }
         _ => {
-            let name = String::from_utf8_lossy(call.args.get(1));
-            let text = format!("ERR Unknown PFDEBUG subcommand '{name}'");
-            return Err(Failure::Text(text.into()));
+            let name = quoted(call.args.get(1));
+            return Err(Failure::quoting(&[b"ERR Unknown PFDEBUG subcommand '", name, b"'"]));
         }
     }
     Ok(())

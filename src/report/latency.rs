@@ -1,8 +1,8 @@
 //! LATENCY: events that took long, and how long commands take.
 
-use crate::admin::{command, container, failure, help};
+use crate::admin::{command, container, help};
 use crate::command::help::HELP_SUMMARY;
-use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag, quoted};
 use crate::session::call::{SessionCall, SessionRun};
 use crate::session::table::{Row, SessionCommand, specs};
 use crate::session::times::Times;
@@ -79,8 +79,8 @@ fn show_doctor(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 fn show_graph(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     let name = call.args.get(2);
     let Some(event) = call.services().latency.event(name) else {
-        let name = String::from_utf8_lossy(name);
-        return Err(failure(format!("ERR No samples available for event '{name}'")));
+        let text = b"ERR No samples available for event '";
+        return Err(Failure::quoting(&[text, quoted(name), b"'"]));
     };
     let name = String::from_utf8_lossy(name);
     let now_s = call.dispatcher.now_ms / 1000;

@@ -1,7 +1,7 @@
 //! SLOWLOG: the last commands that were slow.
 
 use crate::admin::{command, container, help, integer};
-use crate::command::help::HELP_SUMMARY;
+use crate::command::help::{HELP_SUMMARY, miscalled};
 use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::session::call::{SessionCall, SessionRun};
 use crate::session::slowlog::SlowEntry;
@@ -97,11 +97,7 @@ fn get(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
                 return Err(Failure::text(text));
             }
         },
-        _ => {
-            return Err(Failure::text(
-                "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.",
-            ));
-        }
+        _ => return Err(miscalled("SLOWLOG", call.args.get(1))),
     };
     let entries = call.services().slowlog.newest(count);
     call.reply.array(entries.len());

@@ -125,7 +125,7 @@ impl Serve for KeptCall {
             }
             Err(failure) => {
                 self.output.truncate(mark);
-                Reply::new(&mut self.output, self.protocol).error(&failure_text(failure));
+                Reply::new(&mut self.output, self.protocol).error_bytes(&failure_text(failure));
                 true
             }
         }

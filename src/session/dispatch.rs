@@ -444,8 +444,8 @@ impl<'d> Dispatcher<'d> {
     pub fn fail(&self, row: &Row, session: &Session, failure: Failure, out: &mut Output) {
         let text = failure_text(failure);
         self.stats.failed(row.id);
-        self.services.stats.error(&text);
-        Reply::new(out, session.protocol).error(&text);
+        self.services.stats.error(&String::from_utf8_lossy(&text));
+        Reply::new(out, session.protocol).error_bytes(&text);
     }
 
     /// The error reply of a command that does not run. A transaction is spoiled by it, and EXEC
@@ -524,7 +524,7 @@ impl KeptRead {
         };
         if let Err(failure) = run(&mut call) {
             out.truncate(mark);
-            Reply::new(out, protocol).error(&failure_text(failure));
+            Reply::new(out, protocol).error_bytes(&failure_text(failure));
         }
         let finished = unit.finish();
         self.services.stats.looked_aside(finished.lookups);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::command::args::Args;
-use crate::command::spec::Failure;
+use crate::command::spec::{Failure, quoted};
 use crate::error::Error;
 
 /// Bytes of a client's words that an error quotes, as in Redis.
@@ -13,9 +13,8 @@ const QUOTED_BYTES_MAX: usize = 128;
 pub const NOAUTH: &str = "NOAUTH Authentication required.";
 
 fn cut(word: &[u8]) -> &[u8] {
-    // Redis quotes C strings: a NUL ends them.
-    let end = word.iter().position(|&b| b == 0).unwrap_or(word.len());
-    &word[..end.min(QUOTED_BYTES_MAX)]
+    let word = quoted(word);
+    &word[..word.len().min(QUOTED_BYTES_MAX)]
 }
 
 /// No such command.
@@ -53,15 +52,18 @@ pub fn wrong_arity(name: &str) -> String {
 }
 
 /// The error reply of a failed command.
-pub fn failure_text(failure: Failure) -> Cow<'static, str> {
-    Cow::Borrowed(match failure {
+pub fn failure_text(failure: Failure) -> Cow<'static, [u8]> {
+    let text = match failure {
         Failure::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
         Failure::Syntax => "ERR syntax error",
         Failure::NotInteger => "ERR value is not an integer or out of range",
         Failure::NotFloat => "ERR value is not a valid float",
         Failure::NoSuchKey => "ERR no such key",
-        Failure::Text(text) => return text,
-    })
+        Failure::Text(Cow::Borrowed(text)) => text,
+        Failure::Text(Cow::Owned(text)) => return Cow::Owned(text.into_bytes()),
+        Failure::Quoting(text) => return Cow::Owned(text),
+    };
+    Cow::Borrowed(text.as_bytes())
 }
 
 /// The error reply of a command that the engine refused.
@@ -71,7 +73,7 @@ pub fn refusal_text(error: &Error) -> String {
         Error::LimitExceeded { what: "maxmemory" } => {
             "OOM command not allowed when used memory > 'maxmemory'.".to_string()
         }
-        Error::WrongType => failure_text(Failure::WrongType).into_owned(),
+        Error::WrongType => String::from_utf8_lossy(&failure_text(Failure::WrongType)).into_owned(),
         _ => format!("ERR {error}"),
     }
 }

@@ -8,7 +8,7 @@ use crate::command::number::parse_integer;
 use crate::command::row::{first_key, key_arg, word};
 use crate::command::spec::key_flag::{DELETE, RW, UPDATE};
 use crate::command::spec::{
-    Arg, ArgKind, Call, Command, Copies, Failure, Group as Family, Spec, flag,
+    Arg, ArgKind, Call, Command, Copies, Failure, Group as Family, Spec, flag, quoted,
 };
 use crate::engine::unit::{Key, Unit, ValueRef};
 use crate::resp::write::{Output, Protocol, Reply};
@@ -20,7 +20,7 @@ use crate::value::stream_id::StreamId;
 use super::id;
 use super::pending::no_key_or_group;
 use super::value::{
-    FACT_BYTES, NewFacts, key_bytes, pending, quoted, remove_facts, reply_entry, reply_id,
+    FACT_BYTES, NewFacts, key_bytes, pending, remove_facts, reply_entry, reply_id,
     stream_to_change, with_group,
 };
 
@@ -237,8 +237,8 @@ impl Claim {
                 just_id |= args.is(index, "JUSTID");
                 if !args.is(index, "FORCE") && !args.is(index, "JUSTID") {
                     let option = quoted(args.get(index));
-                    let text = format!("ERR Unrecognized XCLAIM option '{option}'");
-                    return Err(Failure::Text(text.into()));
+                    let text = b"ERR Unrecognized XCLAIM option '";
+                    return Err(Failure::quoting(&[text, option, b"'"]));
                 }
             }
             index += if takes_next { 2 } else { 1 };

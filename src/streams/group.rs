@@ -1,7 +1,7 @@
 //! XGROUP: the groups of a stream, and their consumers.
 
 use crate::command::args::Args;
-use crate::command::help::{HELP_SUMMARY, help};
+use crate::command::help::{HELP_SUMMARY, help, miscalled};
 use crate::command::number::integer;
 use crate::command::row::{key_arg, keys_at, one_of, word};
 use crate::command::spec::key_flag::{DELETE, INSERT, RW, UPDATE};
@@ -12,7 +12,7 @@ use crate::value::stream_fact::{ConsumerState, Fact, GroupState, Topic};
 use crate::value::stream_id::StreamId;
 
 use super::id;
-use super::value::{NewFacts, no_group, remove_facts, stream_to_change, subcommand_syntax};
+use super::value::{NewFacts, no_group, remove_facts, stream_to_change};
 
 /// What the subcommands on a group have in common.
 const ROW: Spec = Spec {
@@ -243,13 +243,13 @@ impl Options {
                 options.entries_read = u64::try_from(count).ok();
                 index += 2;
             } else {
-                return Err(subcommand_syntax("XGROUP", args));
+                return Err(miscalled("XGROUP", args.get(1)));
             }
         }
         // So many arguments at most, though options may be repeated.
         match deed {
-            Deed::Create if args.len() > 8 => Err(subcommand_syntax("XGROUP", args)),
-            Deed::SetId if args.len() > 7 => Err(subcommand_syntax("XGROUP", args)),
+            Deed::Create if args.len() > 8 => Err(miscalled("XGROUP", args.get(1))),
+            Deed::SetId if args.len() > 7 => Err(miscalled("XGROUP", args.get(1))),
             _ => Ok(options),
         }
     }

@@ -1,7 +1,7 @@
 //! XINFO: what is known of a stream, its groups and their consumers.
 
 use crate::command::args::Args;
-use crate::command::help::{HELP_SUMMARY, help};
+use crate::command::help::{HELP_SUMMARY, help, miscalled};
 use crate::command::number::integer;
 use crate::command::row::{block, key_arg, keys_at, word};
 use crate::command::spec::key_flag::{ACCESS, RO};
@@ -13,7 +13,7 @@ use crate::value::stream_id::StreamId;
 use crate::value::stream_producers::Producers;
 
 use super::group_info::{reply_consumers, reply_full, reply_groups};
-use super::value::{no_group, read_stream, reply_entry, reply_id, subcommand_syntax};
+use super::value::{no_group, read_stream, reply_entry, reply_id};
 
 /// What the subcommands on a stream have in common.
 const ROW: Spec = Spec {
@@ -139,7 +139,7 @@ fn full_count(args: &Args<'_>) -> Result<Option<usize>, Failure> {
         3 => return Ok(None),
         4 if args.is(3, "FULL") => FULL_COUNT_DEFAULT,
         6 if args.is(3, "FULL") && args.is(4, "COUNT") => integer(args.get(5))?,
-        _ => return Err(subcommand_syntax("XINFO", args)),
+        _ => return Err(miscalled("XINFO", args.get(1))),
     };
     Ok(Some(match count {
         ..0 => FULL_COUNT_DEFAULT as usize,

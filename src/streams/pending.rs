@@ -4,14 +4,16 @@ use crate::command::args::Args;
 use crate::command::number::integer;
 use crate::command::row::{block, first_key, key_arg};
 use crate::command::spec::key_flag::{ACCESS, RO};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group as Family, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, Group as Family, Spec, flag, quoted,
+};
 use crate::resp::write::Reply;
 use crate::value::stream_fact::Delivery;
 use crate::value::stream_groups::Group;
 use crate::value::stream_id::StreamId;
 
 use super::id;
-use super::value::{quoted, read_stream, reply_id};
+use super::value::{read_stream, reply_id};
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[Command {
@@ -52,7 +54,7 @@ pub const COMMANDS: &[Command] = &[Command {
 /// The reply where a key or its group is missing.
 pub fn no_key_or_group(key: &[u8], group: &[u8]) -> Failure {
     let (key, group) = (quoted(key), quoted(group));
-    Failure::Text(format!("NOGROUP No such key '{key}' or consumer group '{group}'").into())
+    Failure::quoting(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'"])
 }
 
 /// Which entries are asked for.

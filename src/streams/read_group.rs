@@ -4,7 +4,7 @@ use crate::command::args::Args;
 use crate::command::block::Block;
 use crate::command::collection::stream_in;
 use crate::command::row::{block, word};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Copies, Failure, Spec, flag, quoted};
 use crate::engine::unit::{Key, Unit, ValueRef};
 use crate::format::record::Record;
 use crate::resp::write::{Output, Reply};
@@ -19,8 +19,8 @@ use super::read::{
     Asked, BLOCK_ARG, COUNT_ARG, STREAMS_ARG, count_behind, reply_key, reply_streams, stream_keys,
 };
 use super::value::{
-    FACT_BYTES, NewFacts, entries_up_to, has_gap_behind, pending, quoted, read_stream,
-    remove_facts, reply_entry, reply_fields, reply_id, with_group,
+    FACT_BYTES, NewFacts, entries_up_to, has_gap_behind, pending, read_stream, remove_facts,
+    reply_entry, reply_fields, reply_id, with_group,
 };
 
 /// The rows of this file.
@@ -110,10 +110,8 @@ fn meaningless(id: char) -> Failure {
 
 fn no_group(key: &[u8], group: &[u8]) -> Failure {
     let (key, group) = (quoted(key), quoted(group));
-    let text = format!(
-        "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
-    );
-    Failure::Text(text.into())
+    let (text, end) = (b"NOGROUP No such key '", b"' in XREADGROUP with GROUP option");
+    Failure::quoting(&[text, key, b"' or consumer group '", group, end])
 }
 
 fn xreadgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {

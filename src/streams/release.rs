@@ -6,15 +6,15 @@ use crate::command::args::Args;
 use crate::command::number::{integer, parse_integer};
 use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group as Family, Spec, flag};
+use crate::command::spec::{
+    Arg, ArgKind, Call, Command, Failure, Group as Family, Spec, flag, quoted,
+};
 use crate::value::stream_fact::{DELIVERIES_MAX, Delivery, Holder};
 use crate::value::stream_id::StreamId;
 
 use super::id;
 use super::pending::no_key_or_group;
-use super::value::{
-    FACT_BYTES, NewFacts, key_bytes, pending, quoted, stream_to_change, with_group,
-};
+use super::value::{FACT_BYTES, NewFacts, key_bytes, pending, stream_to_change, with_group};
 
 /// The rows of this file.
 pub const COMMANDS: &[Command] = &[Command {
@@ -104,8 +104,7 @@ impl Release {
                 index += 2;
             } else {
                 let option = quoted(args.get(index));
-                let text = format!("ERR Unrecognized XNACK option '{option}'");
-                return Err(Failure::Text(text.into()));
+                return Err(Failure::quoting(&[b"ERR Unrecognized XNACK option '", option, b"'"]));
             }
         }
         let ids = ids.ok_or(Failure::text("ERR syntax error, expected IDS keyword"))?;

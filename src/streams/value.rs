@@ -1,10 +1,8 @@
 //! Streams between the keyspace and commands.
 
-use std::borrow::Cow;
-
 use crate::command::args::Args;
 use crate::command::collection::{GoneMembers, stream_of};
-use crate::command::spec::Failure;
+use crate::command::spec::{Failure, quoted};
 use crate::engine::unit::{Key, Unit};
 use crate::format::edit::Edit;
 use crate::resp::write::Reply;
@@ -124,22 +122,11 @@ pub fn has_gap_behind(stream: &Stream, id: StreamId) -> bool {
     !stream.is_empty() && highest != StreamId::ZERO && id <= highest
 }
 
-/// An argument as errors quote it: up to its first zero byte.
-pub fn quoted(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(text.split(|byte| *byte == 0).next().unwrap_or_default())
-}
-
 /// What XGROUP and XINFO say where a stream has no such group.
 pub fn no_group(key: &Key<'_>, group: &[u8]) -> Failure {
     let (key, group) = (quoted(key.bytes), quoted(group));
-    Failure::Text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'").into())
-}
-
-/// What XGROUP and XINFO say to arguments that a subcommand does not take.
-pub fn subcommand_syntax(container: &str, args: &Args<'_>) -> Failure {
-    let name = quoted(args.get(1));
-    let what = "unknown subcommand or wrong number of arguments for";
-    Failure::Text(format!("ERR {what} '{name}'. Try {container} HELP.").into())
+    let text = b"NOGROUP No such consumer group '";
+    Failure::quoting(&[text, group, b"' for key name '", key, b"'"])
 }
 
 /// What is pending of a group, for the record of a delivery.
