@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::command::block::whole_timeout_ms;
 use crate::command::help::miscalled;
 use crate::command::spec::{Arg, Failure, Group, Spec, flag, quoted};
 use crate::session::call::SessionCall;
@@ -228,11 +229,9 @@ fn pause(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
         4 => return Err(Failure::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(miscalled("CLIENT", call.args.get(1))),
     };
-    let text = "ERR timeout is not an integer or out of range";
-    let ms = integer(call, 2).ok_or(Failure::text(text))?;
-    let ms = u64::try_from(ms).map_err(|_| Failure::text("ERR timeout is negative"))?;
+    let ms = whole_timeout_ms(call.args.get(2))?;
     let now_ms = call.dispatcher.now_ms;
-    let until_ms = now_ms.saturating_add(ms);
+    let until_ms = now_ms + ms.unwrap_or(0);
     call.services().pause.start(until_ms, kind, now_ms);
     call.reply.ok();
     Ok(())

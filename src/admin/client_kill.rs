@@ -79,9 +79,9 @@ fn parse(call: &SessionCall<'_, '_, '_>) -> Result<Filter, Failure> {
             b"maxage" => {
                 let age = integer(call, at + 1);
                 let text = "ERR maxage is not an integer or out of range";
-                let age = age.ok_or(Failure::text(text))?;
+                let age = Some(age.ok_or(Failure::text(text))?).filter(|age| *age > 0);
                 let text = "ERR maxage should be greater than 0";
-                filter.age_s_max = Some(u64::try_from(age).map_err(|_| Failure::text(text))?);
+                filter.age_s_max = Some(age.ok_or(Failure::text(text))? as u64);
             }
             b"type" => filter.class = Some(client_type(value)?),
             b"addr" => filter.address = Some(value.into()),

@@ -1,5 +1,6 @@
 //! WAIT and WAITAOF, as on a server without replicas.
 
+use crate::command::block::whole_timeout_ms;
 use crate::command::spec::{Arg, ArgKind, Failure, Group, Spec, flag};
 use crate::resp::write::Reply;
 use crate::session::call::{Job, Outcome, SessionCall};
@@ -44,30 +45,9 @@ pub const COMMANDS: &[SessionCommand] = &[
     ),
 ];
 
-/// Milliseconds to wait; none is for ever.
-fn timeout_ms(call: &SessionCall<'_, '_, '_>, index: usize) -> Result<Option<u64>, Failure> {
-    match integer(call, index) {
-        None => Err(Failure::text("ERR timeout is not an integer or out of range")),
-        Some(0) => Ok(None),
-        Some(ms) => match u64::try_from(ms) {
-            Ok(ms)
-                if call
-                    .dispatcher
-                    .now_ms
-                    .checked_add(ms)
-                    .is_some_and(|end| end <= i64::MAX as u64) =>
-            {
-                Ok(Some(ms))
-            }
-            Ok(_) => Err(Failure::text("ERR timeout is out of range")),
-            Err(_) => Err(Failure::text("ERR timeout is negative")),
-        },
-    }
-}
-
 fn wait(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     let replicas = integer(call, 1).ok_or(Failure::NotInteger)?;
-    let timeout = timeout_ms(call, 2)?;
+    let timeout = whole_timeout_ms(call.args.get(2))?;
     if replicas <= 0 || call.in_exec {
         call.reply.integer(0);
         return Ok(());
@@ -87,7 +67,7 @@ fn wait_aof(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     }
     let replicas = integer(call, 2).filter(|count| *count >= 0);
     let replicas = replicas.ok_or(Failure::text("ERR value is out of range, must be positive"))?;
-    let timeout = timeout_ms(call, 3)?;
+    let timeout = whole_timeout_ms(call.args.get(3))?;
     // Whatever the connection has written is among all that was written.
     let written = call.services().engine.last_lsn();
     let durable = call.services().engine.durable_lsn();

@@ -7,6 +7,8 @@ use crate::types::ValueKind;
 
 use super::args::Args;
 use super::double;
+use super::long_double::LongDouble;
+use super::number::parse_integer;
 use super::spec::{Call, Failure};
 
 /// Tries to answer a call from one of its keys, which is live; false when the key holds nothing
@@ -114,18 +116,32 @@ impl Call<'_, '_, '_> {
     }
 }
 
+/// Redis refuses a timeout whose end does not fit its clock. Until 2109 that is what is above this.
+const TIMEOUT_MS_MAX: i64 = i64::MAX - (1 << 42);
+
 /// The timeout of a blocking command, seconds with a fraction: milliseconds, none for ever.
 pub fn timeout_ms(text: &[u8]) -> Result<Option<u64>, Failure> {
-    let seconds = double::parse(text);
+    // Redis reads a long double, so what only a double is too small for is a number, too.
+    let is_huge = || LongDouble::parse(text).is_some();
+    let huge = || double::parse_end(text).filter(|seconds| seconds.is_infinite() && is_huge());
+    let seconds = double::parse(text).or_else(huge);
     let seconds = seconds.ok_or(Failure::text("ERR timeout is not a float or out of range"))?;
-    let ms = (seconds * 1000.0).ceil();
-    if ms > i64::MAX as f64 {
+    // What exceeds an integer is its maximum.
+    checked_timeout((seconds * 1000.0).ceil() as i64)
+}
+
+/// The timeout of a command that takes milliseconds; none for ever.
+pub fn whole_timeout_ms(text: &[u8]) -> Result<Option<u64>, Failure> {
+    let ms = parse_integer(text);
+    checked_timeout(ms.ok_or(Failure::text("ERR timeout is not an integer or out of range"))?)
+}
+
+fn checked_timeout(ms: i64) -> Result<Option<u64>, Failure> {
+    if ms > TIMEOUT_MS_MAX {
         return Err(Failure::text("ERR timeout is out of range"));
     }
-    if ms < 0.0 {
-        return Err(Failure::text("ERR timeout is negative"));
-    }
-    Ok((ms > 0.0).then_some(ms as u64))
+    let ms = u64::try_from(ms).map_err(|_| Failure::text("ERR timeout is negative"))?;
+    Ok((ms > 0).then_some(ms))
 }
 
 #[cfg(test)]

@@ -42,6 +42,10 @@ pub fn reply_end(reply: &mut Reply<'_>) {
     reply.array(0);
 }
 
+/// NOVALUES of another scan than HSCAN.
+pub const NOVALUES_ELSEWHERE: Failure =
+    Failure::text("ERR NOVALUES option can only be used in HSCAN");
+
 impl<'a> MemberScan<'a> {
     /// Reads the arguments behind the cursor.
     pub fn parse(
@@ -69,7 +73,7 @@ impl<'a> MemberScan<'a> {
                 scan.without_values = true;
                 index += 1;
             } else if args.is(index, "NOVALUES") {
-                return Err(Failure::text("ERR NOVALUES option can only be used in HSCAN"));
+                return Err(NOVALUES_ELSEWHERE);
             } else {
                 return Err(Failure::Syntax);
             }

@@ -5,7 +5,7 @@
 
 use crate::command::args::Args;
 use crate::command::glob;
-use crate::command::member_scan::cursor_in;
+use crate::command::member_scan::{NOVALUES_ELSEWHERE, cursor_in};
 use crate::command::number::integer;
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
 use crate::error::Error;
@@ -143,6 +143,9 @@ fn scan_options<'a>(args: &Args<'a>) -> Result<(Filter<'a>, usize), Failure> {
     let mut filter = Filter::matching(b"*");
     let mut count = SCAN_COUNT_DEFAULT;
     for index in (2..args.len()).step_by(2) {
+        if args.is(index, "NOVALUES") {
+            return Err(NOVALUES_ELSEWHERE);
+        }
         if index + 1 == args.len() {
             return Err(Failure::Syntax);
         }

@@ -1,7 +1,7 @@
 //! XREAD, and the arguments that it shares with XREADGROUP.
 
 use crate::command::args::Args;
-use crate::command::block::Block;
+use crate::command::block::{Block, whole_timeout_ms};
 use crate::command::collection::stream_of;
 use crate::command::number::{integer, parse_integer};
 use crate::command::row::{block, named_key};
@@ -88,7 +88,7 @@ impl Asked {
         while index < args.len() {
             let more = args.len() - 1 - index;
             if more > 0 && args.is(index, "BLOCK") {
-                asked.timeout_ms = Some(block_ms(args.get(index + 1))?);
+                asked.timeout_ms = Some(whole_timeout_ms(args.get(index + 1))?);
                 index += 1;
             } else if more > 0 && args.is(index, "COUNT") {
                 let count = integer(args.get(index + 1))?;
@@ -141,14 +141,6 @@ impl Asked {
     pub fn index_of(&self, args: &Args<'_>, key: &Key<'_>) -> Option<usize> {
         (0..self.streams).find(|index| self.stream(args, *index).0 == key.bytes)
     }
-}
-
-/// What BLOCK asks for.
-fn block_ms(text: &[u8]) -> Result<Option<u64>, Failure> {
-    let ms = parse_integer(text);
-    let ms = ms.ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
-    let ms = u64::try_from(ms).map_err(|_| Failure::text("ERR timeout is negative"))?;
-    Ok((ms > 0).then_some(ms))
 }
 
 /// What CLAIM asks for.
