@@ -133,7 +133,7 @@ pub fn walk(
             successor: later.first().copied().filter(|next| next.epoch == name.epoch),
             next_epoch: later.iter().copied().find(|next| next.epoch > name.epoch),
         };
-        walk.begin(name, index == 0)?;
+        walk.begin(name, ahead, index == 0)?;
         walk.segment(name, ahead)?;
     }
     Ok(())
@@ -163,10 +163,13 @@ impl Ahead {
 
 impl LogWalk<'_> {
     /// Moves to the beginning of a segment; what is missing before it is damage.
-    fn begin(&mut self, name: SegmentName, is_first: bool) -> Walked<()> {
+    fn begin(&mut self, name: SegmentName, ahead: Ahead, is_first: bool) -> Walked<()> {
         let starts_epoch = name.first_fragment == 0 && self.next >= name.first_lsn;
         let here = (name.first_lsn, name.first_fragment);
-        if !is_first && self.position() != here && !starts_epoch && self.next <= name.first_lsn {
+        let is_due = self.position() == here || starts_epoch || self.next > name.first_lsn;
+        // A kill inside a frame may leave a segment that goes on with it; recovery cut the frame.
+        let is_void = ahead.superseded(self.next).is_some();
+        if !is_first && !is_due && !is_void {
             let path = self.path(name);
             let reason = "the segment before this one is missing or ends too early";
             self.damage(path, 0, Some(last_before(&name)), reason)?;

@@ -476,6 +476,34 @@ fn what_is_no_database_is_told_in_one_line() {
 }
 
 #[test]
+fn a_frame_that_was_cut_between_segments_is_no_damage() {
+    let write = |cut: Option<u64>| {
+        let storage = SimStorage::new(1);
+        let engine = open(&storage);
+        engine.set(0, b"before", b"1").unwrap();
+        let begun = storage.operations();
+        if let Some(cut) = cut {
+            storage.power_off_at(begun + cut);
+        }
+        let written = engine.set(0, b"large", &[b'v'; 50_000]);
+        assert_eq!(written.is_ok(), cut.is_none());
+        let operations = storage.operations() - begun;
+        (storage, operations)
+    };
+    let (_, operations) = write(None);
+    let mut cut_inside = 0;
+    for cut in 0..operations {
+        let storage = write(Some(cut)).0.crash_clone(cut);
+        let engine = open(&storage);
+        cut_inside += usize::from(engine.get(0, b"large").unwrap().is_none());
+        engine.set(0, b"after", b"2").unwrap();
+        let (outcome, report) = verified(&storage.kill_clone());
+        assert_eq!(outcome, Outcome::Sound, "cut at {cut} of {operations}: {report}");
+    }
+    assert!(cut_inside > 3, "{cut_inside} of {operations}");
+}
+
+#[test]
 fn a_database_in_use_looks_sound_all_the_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path());
