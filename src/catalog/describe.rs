@@ -23,7 +23,6 @@ const FLAG_NAMES: FlagNames = &[
     (flag::ASKING, "asking"),
     (flag::FAST, "fast"),
     (flag::NO_AUTH, "no_auth"),
-    (flag::MAY_REPLICATE, "may_replicate"),
     (flag::NO_ASYNC_LOADING, "no_async_loading"),
     (flag::NO_MULTI, "no_multi"),
     (flag::MOVABLE_KEYS, "movablekeys"),

@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "pfcount",
             arity: -2,
-            flags: flag::READONLY,
+            flags: flag::READONLY | flag::MAY_REPLICATE,
             keys: &[keys_at(1, -1, 1, RW | ACCESS)
                 .note("RW because the estimate is kept in the value of a single key")],
             complexity: "O(1) for an estimate that is kept, O(N) for N keys.",
