@@ -1,5 +1,6 @@
-//! A connection whose client waits for a key.
+//! A connection whose client waits for a key, or for replicas.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use crate::engine::Begin;
 use crate::engine::waiting::Ticket;
 use crate::resp::write::{Output, Reply};
 use crate::session::blocking::{Blocked, Event};
-use crate::session::call::Wait;
+use crate::session::call::{Job, Wait};
 use crate::session::clients::Unblock;
 use crate::types::{Durability, Lsn};
 
@@ -16,6 +17,9 @@ use super::connection::Connection;
 
 /// The end of a time that nobody waits for.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// The reply of a client that CLIENT UNBLOCK has given an error.
+const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 /// Why the waiting is over.
 enum End {
@@ -31,10 +35,10 @@ impl Connection {
         let services = self.worker.services.clone();
         let client = self.session.client.clone();
         client.begin_block();
-        services.blocked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        services.blocked.fetch_add(1, Relaxed);
         let end = self.until_served(&mut blocked).await;
         let unblock = client.end_block();
-        services.blocked.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        services.blocked.fetch_sub(1, Relaxed);
         // Whoever has been served must have its reply, whatever ended the waiting.
         let end = match end {
             Some(End::Served(output, lsn)) => Some(End::Served(output, lsn)),
@@ -55,7 +59,7 @@ impl Connection {
                 let mut output = Output::default();
                 let mut reply = Reply::new(&mut output, protocol);
                 match unblock {
-                    Unblock::Error => reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                    Unblock::Error => reply.error(UNBLOCKED),
                     _ => reply.null_array(),
                 }
                 (output, 0)
@@ -65,6 +69,29 @@ impl Connection {
             let level = self.session.durability.unwrap_or(self.worker.settings().durability);
             self.append(&output, if level == Durability::Always { lsn } else { 0 });
         }
+        Some(())
+    }
+
+    /// Waits until the time is over, or somebody ends it, and answers then. None when the client has
+    /// gone.
+    pub(super) async fn wait_for_time(&mut self, ms: Option<u64>, job: Job) -> Option<()> {
+        let services = self.worker.services.clone();
+        let client = self.session.client.clone();
+        client.begin_block();
+        services.blocked.fetch_add(1, Relaxed);
+        let time = ms.map_or(FOR_EVER, Duration::from_millis);
+        let over = self.while_there(tokio::time::timeout(time, client.unblocked())).await;
+        let unblock = client.end_block();
+        services.blocked.fetch_sub(1, Relaxed);
+        over.map(drop)?;
+        let mut output = Output::default();
+        let lsn = job(&mut output, self.session.protocol);
+        // A job that answers nothing was silenced.
+        if unblock == Unblock::Error && !output.is_empty() {
+            output = Output::default();
+            Reply::new(&mut output, self.session.protocol).error(UNBLOCKED);
+        }
+        self.append(&output, lsn);
         Some(())
     }
 

@@ -275,7 +275,7 @@ impl Connection {
         match interrupt {
             Interrupt::Wait(wait) => self.wait(wait).await,
             Interrupt::Job(job) => self.work(job).await,
-            Interrupt::Later(ms, job) => self.work_later(ms, job).await,
+            Interrupt::Later(ms, job) => self.wait_for_time(ms, job).await,
             Interrupt::Blocked(blocked) => self.wait_for_key(blocked).await,
         }
     }
@@ -346,17 +346,6 @@ impl Connection {
         });
         // A job that panicked aborts the process in release builds; elsewhere the client is closed.
         let (output, lsn) = self.meanwhile(work).await?.ok()?;
-        self.append(&output, lsn);
-        Some(())
-    }
-
-    async fn work_later(&mut self, ms: Option<u64>, job: Job) -> Option<()> {
-        match ms {
-            Some(ms) => self.while_there(tokio::time::sleep(Duration::from_millis(ms))).await?,
-            None => self.while_there(std::future::pending()).await?,
-        }
-        let mut output = Output::default();
-        let lsn = job(&mut output, self.session.protocol);
         self.append(&output, lsn);
         Some(())
     }

@@ -527,6 +527,21 @@ fn clients_that_die_while_they_wait_are_let_go() {
 }
 
 #[test]
+fn who_waits_for_replicas_can_be_told_to_go_on() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    let error = "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
+    for (how, reply) in [("TIMEOUT", ":0\r\n"), ("ERROR", error)] {
+        client.send("WAIT 1 0\r\n");
+        while server.services.blocked.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        other.ask(&format!("CLIENT UNBLOCK 1 {how}"), ":1\r\n");
+        client.expect(reply);
+    }
+}
+
+#[test]
 fn replies_that_nobody_reads_are_bounded() {
     // One runs with its neighbours in one unit, the other by itself.
     let commands: [&[&[u8]]; 2] = [&[b"GET", b"big"], &[b"GETRANGE", b"big", b"0", b"-1"]];

@@ -136,7 +136,7 @@ impl Client {
         self.no_touch.store(false, Relaxed);
     }
 
-    /// It waits for a key from here on.
+    /// It waits from here on, for a key or for replicas.
     pub fn begin_block(&self) {
         *self.block.lock().expect("a panic ends the process") = Some(None);
     }
@@ -147,7 +147,7 @@ impl Client {
         block.flatten().unwrap_or(Unblock::TimedOut)
     }
 
-    /// Whether it waits for a key.
+    /// Whether it waits for a key or for replicas.
     pub fn is_blocked(&self) -> bool {
         self.block.lock().expect("a panic ends the process").is_some()
     }
