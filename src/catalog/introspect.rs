@@ -247,8 +247,10 @@ fn get_keys(
         return Err(Failure::text("ERR Invalid number of arguments specified for command"));
     }
     let mut found = Vec::new();
-    table::keys(spec, &inner, |at, flags| found.push((at, flags)))
-        .map_err(|_| Failure::text("ERR Invalid arguments specified for command"))?;
+    let read = table::keys(spec, &inner, |at, flags| found.push((at, flags)));
+    if read.is_err() || found.is_empty() {
+        return Err(Failure::text("ERR Invalid arguments specified for command"));
+    }
     reply.array(found.len());
     for (at, bits) in found {
         if with_flags {
@@ -383,13 +385,14 @@ mod tests {
 
     #[test]
     fn calls_without_keys_are_refused_as_in_redis() {
-        let cases: [(&[&str], &str); 7] = [
+        let cases: [(&[&str], &str); 8] = [
             (&["nosuch", "a"], "-ERR Invalid command specified"),
             (&["object|encoding", "k"], "-ERR Invalid command specified"),
             (&["object", "nosuch", "k"], "-ERR Invalid command specified"),
             (&["dbsize"], "-ERR The command has no key arguments"),
             (&["object"], "-ERR The command has no key arguments"),
             (&["set", "a"], "-ERR Invalid number of arguments specified for command"),
+            (&["xread", "count", "5", "a", "0"], "-ERR Invalid arguments specified for command"),
             (&["object", "freq"], "-ERR Invalid number of arguments specified for command"),
         ];
         for (call, reply) in cases {
