@@ -7,7 +7,7 @@ use crate::command::expire_time::{TimeUnit, absolute_ms, invalid_expire_time};
 use crate::command::number::integer;
 use crate::command::row::{first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE};
-use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag};
+use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Spec, flag, quoted};
 use crate::format::record::DeleteReason;
 
 /// The rows of this family.
@@ -191,10 +191,7 @@ fn expire(
 ) -> Result<(), Failure> {
     let conditions = match Conditions::parse(call.args) {
         Ok(conditions) => conditions,
-        Err(word) => {
-            call.reply.error_bytes(&[b"ERR Unsupported option ", word].concat());
-            return Ok(());
-        }
+        Err(word) => return Err(Failure::quoting(&[b"ERR Unsupported option ", quoted(word)])),
     };
     conditions.check()?;
     let amount = integer(call.args.get(2))?;
