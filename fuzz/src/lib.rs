@@ -7,13 +7,25 @@
 pub mod input;
 pub mod seal;
 
+mod chunked;
 mod log;
 mod manifest;
 mod model;
 mod part;
 mod rdb;
+mod reading;
 mod resp;
 
+#[path = "../../tests/simulation/content.rs"]
+mod content;
+#[allow(dead_code, reason = "some of it is for the tests of repairs")]
+#[path = "../../tests/simulation/every_kind.rs"]
+mod every_kind;
+#[path = "../../tests/simulation/stream_content.rs"]
+mod stream_content;
+
+#[cfg(test)]
+mod chunked_seeds;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]

@@ -3,10 +3,8 @@
 
 use std::cell::RefCell;
 
-#[path = "../../tests/simulation/content.rs"]
-mod content;
-#[path = "../../tests/simulation/stream_content.rs"]
-mod stream_content;
+use crate::content;
+
 // The simulation's own name, by which its other file refers to it.
 #[allow(clippy::module_inception)]
 #[path = "../../tests/simulation/model.rs"]

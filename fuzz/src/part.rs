@@ -3,24 +3,36 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use firn::engine::unit::ValueRef;
 use firn::error::Error;
 use firn::format::file_name::PART_FOLDER;
 use firn::io::sim::SimStorage;
 use firn::io::{OpenMode, Storage};
+use firn::snapshot::lookup::ColdContent;
 use firn::snapshot::merge::{Merge, merge};
-use firn::snapshot::part_path;
 use firn::snapshot::part_reader::PartReader;
 use firn::snapshot::part_set::{DueCursors, PartSet};
 use firn::snapshot::part_writer::PartWriter;
 use firn::snapshot::verify::verify;
-use firn::types::{DatabaseId, KeyspaceId, Position};
+use firn::snapshot::{ChunkedHead, RowKey, part_path};
+use firn::types::{DatabaseId, HashSeed, KeyspaceId, Position, ValueKind};
+use firn::value::collection::Collection;
+use firn::value::members::MemberHasher;
+use firn::value::packed;
+use firn::value::string::PagedString;
 
+use crate::content::Content;
 use crate::seal;
 
 /// Id of the part that the bytes are taken for.
 pub const PART_ID: u64 = 1;
 /// Most keys and deadlines that one input is asked for.
 const KEYS_MAX: usize = 200;
+
+/// Where members of collections are hashed to, in the parts among the seeds.
+pub const HASH_SEED: HashSeed = HashSeed([
+    0x5e, 0x55, 0x32, 0xfb, 0xee, 0xa2, 0x93, 0xf8, 0x0b, 0xc9, 0x42, 0xee, 0x90, 0x86, 0xc1, 0x71,
+]);
 
 /// A key as a scan has found it.
 type Found = (KeyspaceId, Position, Vec<u8>);
@@ -87,10 +99,76 @@ fn lookups(set: &PartSet, keys: &[Found], sound: bool) {
         // Pages may lie in other parts, so only the row itself must be found.
         let found = matches!(meta, Ok(Some(_)));
         assert!(found || !sound, "what a scan finds in a sound part a lookup finds too");
-        let _ = set.lookup(*keyspace, *position, key);
+        if let Ok(Some(row)) = set.lookup(*keyspace, *position, key) {
+            value(row.content);
+        }
+        remaining(set, &RowKey { keyspace: *keyspace, position: *position, key });
+        some_chunks(set, (*keyspace, *position), key);
         let _ = set.lookup_paged(*keyspace, *position, key);
         let _ = set.lookup(*keyspace, Position(position.0 ^ 1), key);
     }
+}
+
+/// What a server would take into memory: if it does, it can be read from one end to the other.
+fn value(content: ColdContent) {
+    match content {
+        ColdContent::Tombstone | ColdContent::String { .. } => {}
+        ColdContent::Paged { len, generation, pages, .. } => {
+            let pages = pages.into_iter().map(|page| (page, generation)).collect();
+            if let Some(string) = PagedString::from_parts(generation, len, pages) {
+                assert_eq!(string.len(), len, "a string is as long as its head says");
+            }
+        }
+        ColdContent::Packed { blob, .. } => {
+            if packed::validate(&blob).is_some() {
+                Content::of(ValueRef::Packed(&blob));
+            }
+        }
+        ColdContent::Chunked { head, chunks } => {
+            let ChunkedHead { shape, generation, len, .. } = head;
+            let read = Collection::from_parts(shape, generation, len, hasher(), &chunks);
+            if let Some(collection) = read {
+                let (content, shown) = Content::of(ValueRef::Collection(&collection));
+                assert_eq!((shown, collection.len()), (shape, len), "it is what its head says");
+                let kind = ValueKind::of_shape(shape);
+                assert!(Some(content.kind()) == kind, "{kind:?}");
+            }
+        }
+    }
+}
+
+/// What a repair would make of it.
+fn remaining(set: &PartSet, key: &RowKey<'_>) {
+    let Ok(Some(row)) = set.lookup_remaining(key) else { return };
+    let ColdContent::Chunked { head, chunks } = row.content else {
+        panic!("only a collection has chunks that are left");
+    };
+    let ChunkedHead { shape, generation, .. } = head;
+    if let Some(left) = Collection::of_remaining_chunks(shape, generation, hasher(), &chunks) {
+        assert!(!left.is_empty(), "an empty collection is no key");
+        Content::of(ValueRef::Collection(&left));
+    }
+}
+
+/// What a lookup of some members reads of it.
+fn some_chunks(set: &PartSet, (keyspace, position): (KeyspaceId, Position), key: &[u8]) {
+    let members = [&b"one"[..], b"two", b"three"];
+    let hashes = members.map(|member| hasher().hash(member));
+    let Ok(Some(row)) = set.lookup_members(keyspace, position, key, &hashes, |_| true) else {
+        return;
+    };
+    let ColdContent::Chunked { head, chunks } = row.content else {
+        panic!("only a collection has members");
+    };
+    let some = Collection::of_some_chunks(head.shape, hasher(), &chunks);
+    if let Some(found) = some.as_ref().and_then(Collection::members) {
+        let _ = members.map(|member| found.get(member));
+    }
+}
+
+/// That of the databases whose parts are the seeds.
+pub fn hasher() -> MemberHasher {
+    MemberHasher::new(HASH_SEED)
 }
 
 fn due(set: &PartSet, sound: bool) {

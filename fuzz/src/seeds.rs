@@ -21,12 +21,13 @@ use firn::snapshot::{DirtyPage, RowKey, RowValue, SlotCount, part_path};
 use firn::types::{DatabaseId, HashSeed, Position, ValueKind};
 use firn::value::string::StringRef;
 
+use crate::chunked_seeds;
 use crate::corpus::folder;
 use crate::manifest::options;
 use crate::part::PART_ID;
 
 /// A seed: its target, its name, its bytes.
-type Seed = (&'static str, &'static str, Vec<u8>);
+pub type Seed = (&'static str, &'static str, Vec<u8>);
 
 #[test]
 fn committed_seeds_are_those_of_todays_formats() {
@@ -43,7 +44,17 @@ fn committed_seeds_are_those_of_todays_formats() {
 }
 
 fn seeds() -> Vec<Seed> {
-    [protocol(), frames(), segments(), parts(), manifests(), payloads(), operations()].concat()
+    [
+        protocol(),
+        frames(),
+        segments(),
+        parts(),
+        manifests(),
+        payloads(),
+        operations(),
+        chunked_seeds::seeds(),
+    ]
+    .concat()
 }
 
 fn protocol() -> Vec<Seed> {

@@ -65,7 +65,7 @@ pub fn write(engine: &Engine, names: &[&[u8]], body: impl Fn(&mut Unit<'_>, &[Ke
 }
 
 /// Copies a large collection, which is logged ahead.
-fn copy_staged(engine: &Engine, from: &[u8], to: &[u8]) {
+pub fn copy_staged(engine: &Engine, from: &[u8], to: &[u8]) {
     let keys = [engine.key(0, from), engine.key(0, to)];
     let mut staged = Vec::new();
     for _ in 0..2 {
@@ -76,8 +76,10 @@ fn copy_staged(engine: &Engine, from: &[u8], to: &[u8]) {
         };
         match engine.begin_copying(&keys, false, Intent::write(NOW_MS, 1000), &copying) {
             Err(order) => staged.push(Arc::new(engine.stage(*order, &|| true).unwrap())),
-            Ok(Begin::Ready(mut unit)) => return unit.copy(&keys[0], &keys[1]),
-            Ok(_) => panic!("there is room, and nothing is cold"),
+            Ok(Begin::Ready(mut unit)) if !staged.is_empty() => {
+                return unit.copy(&keys[0], &keys[1]);
+            }
+            Ok(_) => panic!("it is large, there is room, and nothing is cold"),
         }
     }
     panic!("what has been staged is there");
