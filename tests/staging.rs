@@ -203,6 +203,34 @@ fn the_log_is_not_cut_inside_a_stage_nor_before_its_publication() {
     }
 }
 
+/// What one stage keeps of the log may name another, of which the log then must have all.
+#[test]
+fn the_log_kept_for_an_open_stage_has_the_stages_that_it_names() {
+    let rig = with_big(ValueKind::Set);
+    let expected = content(&rig, b"big");
+    let first = stage(&rig, b"first");
+    let second = stage(&rig, b"second");
+    carry(&rig, b"first", false, &[first]).unwrap();
+    let third = stage(&rig, b"third");
+    carry(&rig, b"second", false, &[second]).unwrap();
+    // Twice, because the log that the MANIFEST before needs is kept, too.
+    for round in 0..2 {
+        rig.set(b"other", format!("{round}").as_bytes(), None);
+        rig.engine.checkpoint().unwrap();
+    }
+    let rig = rig.after_kill();
+    drop(third);
+    for name in [&b"first"[..], b"second"] {
+        assert_eq!(content(&rig, name), expected);
+    }
+    assert_eq!((content(&rig, b"third"), rig.counts()), (None, (4, 0)));
+    for round in 0..2 {
+        rig.set(b"other", format!("{round}").as_bytes(), None);
+        rig.engine.checkpoint().unwrap();
+    }
+    assert_eq!(rig.engine.stats().log.segments, 1, "nothing keeps the log any more");
+}
+
 #[test]
 fn a_stage_that_nobody_publishes_leaves_nothing() {
     let rig = with_big(ValueKind::Hash);
