@@ -122,7 +122,12 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        self.stages.lock().open.remove(&self.number);
+        let mut stages = self.stages.lock();
+        let first = stages.open.remove(&self.number).expect("it was open");
+        if self.is_published.load(Relaxed) {
+            // The log that another stage keeps may have the frame that names this one.
+            stages.open.values_mut().for_each(|kept| *kept = first.min(*kept));
+        }
     }
 }
 
@@ -132,7 +137,7 @@ pub struct Stages(Mutex<Open>);
 
 #[derive(Debug)]
 struct Open {
-    /// With a bound of their first LSNs.
+    /// With a bound of their first LSNs, and of those of all stages that were published since then.
     open: BTreeMap<u64, Lsn>,
     next: u64,
 }
@@ -157,7 +162,8 @@ impl Stages {
     }
 
     /// Where a checkpoint may cut the log, and from which LSN on the log is needed then: a stage
-    /// that is not published up to the cut is needed as a whole (R21).
+    /// that is not published up to the cut is needed as a whole, and so is every one that is
+    /// published by a frame from there on (R21).
     pub fn cut(&self, log: &Log) -> (Lsn, Lsn) {
         let open = self.lock();
         // A stage that is no longer among the open ones was published by a frame below this.
