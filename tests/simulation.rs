@@ -15,7 +15,7 @@ mod stream_content;
 mod world;
 
 use firn::io::random::Random as Choices;
-use world::{Fault, World};
+use world::{Fault, Reached, World};
 
 /// Seeds of one test in the default run.
 const SEEDS: u64 = 300;
@@ -55,6 +55,21 @@ fn acknowledged_writes_survive_power_cuts_and_the_rest_is_a_prefix() {
             world.check_everything();
         }
     });
+}
+
+#[test]
+fn stages_and_chunks_of_every_kind_are_among_what_crashes_meet() {
+    let mut all = Reached::default();
+    for seed in 0..40 {
+        let mut world = world(seed);
+        for _ in 0..4 {
+            world.run(60, Fault::PowerCut);
+            world.crash();
+            world.check_everything();
+        }
+        all.add(&world.reached);
+    }
+    all.assert_all();
 }
 
 #[test]

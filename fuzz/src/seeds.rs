@@ -369,5 +369,12 @@ fn operations() -> Vec<Seed> {
         Random::new(number as u64).fill(&mut bytes);
         ("engine_model", name, bytes)
     };
-    names.into_iter().enumerate().map(seed).collect()
+    // Chosen from many: they make large collections, log them ahead, and crash in between.
+    let large = [("large_1", 1054), ("large_2", 1640), ("large_3", 1939), ("large_4", 2116)];
+    let large = large.into_iter().map(|(name, number)| {
+        let mut bytes = vec![0; 400];
+        Random::new(number).fill(&mut bytes);
+        ("engine_model", name, bytes)
+    });
+    names.into_iter().enumerate().map(seed).chain(large).collect()
 }

@@ -19,7 +19,7 @@ use firn::value::view::AnyItem;
 use super::stream_content::StreamContent;
 
 /// Different members that random changes draw from.
-const MEMBERS: u64 = 700;
+pub const MEMBERS: u64 = 700;
 /// Deadlines of fields are so far ahead at most, in milliseconds.
 pub const FIELD_LIFE_MS: u64 = 600;
 
@@ -179,6 +179,16 @@ impl Content {
         }
     }
 
+    /// What goes with a member: nothing, its score, or the value of the field.
+    pub fn payload_of(&self, member: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Content::Set(set) => set.contains(member).then(Vec::new),
+            Content::Zset(zset) => zset.get(member).map(|score| score::encode(*score).to_vec()),
+            Content::Hash(hash) => hash.get(member).map(|(payload, _)| payload.clone()),
+            _ => panic!("no members"),
+        }
+    }
+
     fn remove(&mut self, member: &[u8]) {
         match self {
             Content::Set(set) => drop(set.remove(member)),
@@ -298,9 +308,40 @@ pub fn random_edit(before: &Content, now_ms: u64, below: Below<'_>) -> Vec<u8> {
     let count = if below(6) == 0 { MEMBERS } else { count };
     let from = below(MEMBERS);
     for number in from..from + count {
-        Item::new(&member(number % MEMBERS), b"").encode(&mut items);
+        Item::new(&member_of(number % MEMBERS), b"").encode(&mut items);
     }
     Edit::Remove { members: &items }.to_bytes()
+}
+
+/// A collection of several chunks.
+pub fn random_large(now_ms: u64, below: Below<'_>) -> Content {
+    let mut value = Content::empty(random_kind(below));
+    let (count, mut items) = (300 + below(700), Vec::new());
+    let edit = match &mut value {
+        Content::Stream(stream) => {
+            stream.fill(count, below);
+            return value;
+        }
+        Content::List(_) => {
+            (0..count).for_each(|_| list_item::encode(&random_bytes(below), &mut items));
+            Edit::Push { front: false, elements: &items }
+        }
+        Content::Hash(_) => {
+            // So many chunks that a lookup reads some of them only.
+            for _ in 0..count {
+                let (member, payload) = (member_of(below(MEMBERS)), vec![7; below(500) as usize]);
+                let deadline_ms = (below(5) == 0).then(|| now_ms + 1 + below(FIELD_LIFE_MS));
+                Item { member: &member, payload: &payload, deadline_ms }.encode(&mut items);
+            }
+            Edit::Put { items: &items }
+        }
+        value => {
+            (0..count).for_each(|_| put_random_item(value.kind(), now_ms, below, &mut items));
+            Edit::Put { items: &items }
+        }
+    };
+    value.apply(&edit);
+    value
 }
 
 fn random_list_edit(len: u64, count: u64, below: Below<'_>) -> Vec<u8> {
@@ -324,8 +365,9 @@ fn random_list_edit(len: u64, count: u64, below: Below<'_>) -> Vec<u8> {
     }
 }
 
-fn member(number: u64) -> Vec<u8> {
-    // Often of one length, so that collections are uniform.
+/// One of the members that random changes draw from, often of one length, so that collections are
+/// uniform.
+pub fn member_of(number: u64) -> Vec<u8> {
     let width = if number.is_multiple_of(2) { 6 } else { 1 + number as usize % 23 };
     format!("{number:0width$}").into_bytes()
 }
@@ -345,7 +387,7 @@ fn random_bytes(below: Below<'_>) -> Vec<u8> {
 }
 
 fn put_random_item(kind: ValueKind, now_ms: u64, below: Below<'_>, out: &mut Vec<u8>) {
-    let member = member(below(MEMBERS));
+    let member = member_of(below(MEMBERS));
     match kind {
         ValueKind::Set => Item::new(&member, b"").encode(out),
         ValueKind::Zset => {

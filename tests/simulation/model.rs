@@ -12,8 +12,11 @@ pub const DATABASES: u32 = 3;
 /// A value and its deadline.
 pub type Held = (Content, Option<u64>);
 
+/// A key and its database.
+pub type Name = (u32, Vec<u8>);
+
 /// All live and expired keys of all databases.
-pub type State = BTreeMap<(u32, Vec<u8>), Held>;
+pub type State = BTreeMap<Name, Held>;
 
 /// One change, as the model understands it.
 #[derive(Clone, Debug)]
@@ -47,14 +50,12 @@ pub enum Change {
         deadline: Option<u64>,
     },
     Rename {
-        db: u32,
-        from: Vec<u8>,
-        to: Vec<u8>,
+        from: Name,
+        to: Name,
     },
     Copy {
-        db: u32,
-        from: Vec<u8>,
-        to: Vec<u8>,
+        from: Name,
+        to: Name,
     },
     Flush {
         db: u32,
@@ -98,13 +99,13 @@ impl Change {
             Change::Expire { db, key, deadline } => {
                 state.get_mut(&(db, key)).expect("a deadline needs its key").1 = deadline;
             }
-            Change::Rename { db, from, to } => {
-                let held = state.remove(&(db, from)).expect("a rename needs its key");
-                state.insert((db, to), held);
+            Change::Rename { from, to } => {
+                let held = state.remove(&from).expect("a rename needs its key");
+                state.insert(to, held);
             }
-            Change::Copy { db, from, to } => {
-                let held = state[&(db, from)].clone();
-                state.insert((db, to), held);
+            Change::Copy { from, to } => {
+                let held = state[&from].clone();
+                state.insert(to, held);
             }
             Change::Flush { db } => state.retain(|(of, _), _| *of != db),
             Change::Swap { a, b } => {

@@ -164,6 +164,18 @@ impl StreamContent {
         }
     }
 
+    /// Fills it with entries and facts that take several chunks each.
+    pub fn fill(&mut self, count: u64, below: Below<'_>) {
+        for _ in 0..count / 3 {
+            let edit = self.random_append(below);
+            self.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+        }
+        for _ in 0..count / 20 {
+            let edit = self.random_facts(below);
+            self.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+        }
+    }
+
     fn random_append(&self, below: Below<'_>) -> Vec<u8> {
         let last = self.numbers.last_id;
         let id = match below(3) {

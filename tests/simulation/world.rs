@@ -1,10 +1,11 @@
 //! A database on simulated storage, driven by a seed.
 
+mod large;
+
 use std::sync::{Arc, Mutex};
 
 use firn::engine::Engine;
 use firn::engine::begin::{Begin, ColdFetch, Intent};
-use firn::engine::staging::{Copying, Staged, WholeCopy};
 use firn::engine::unit::{Key, NewString, Unit};
 use firn::error::{Error, Result};
 use firn::format::edit::Edit;
@@ -17,8 +18,10 @@ use firn::options::Options;
 use firn::types::{Durability, ValueKind};
 
 use super::Choices;
-use super::content::{Content, random_edit, random_kind};
-use super::model::{Change, DATABASES, Held, History};
+use super::content::{Below, Content, random_edit, random_kind};
+use super::model::{Change, DATABASES, Held, History, Name};
+use large::Ahead;
+pub use large::Reached;
 
 /// What goes wrong while operations run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,10 @@ pub struct World {
     engine: Option<Engine>,
     history: History,
     acknowledged: u64,
+    /// Collections that are logged ahead of their copies.
+    ahead: Vec<Ahead>,
+    /// What has been met.
+    pub reached: Reached,
 }
 
 impl World {
@@ -52,6 +59,8 @@ impl World {
             engine: None,
             history: History::default(),
             acknowledged: 0,
+            ahead: Vec::new(),
+            reached: Reached::default(),
         };
         world.engine = Some(world.open().expect("an empty storage opens"));
         world
@@ -126,7 +135,8 @@ impl World {
     }
 
     fn step(&mut self) -> Result<()> {
-        match self.random.below(100) {
+        // Corpora of the fuzzer choose by these numbers: new steps come behind the old ones.
+        match self.random.below(124) {
             0..16 => self.write_one(),
             16..42 => self.edit_one(),
             42..46 => self.put_collection(),
@@ -140,7 +150,13 @@ impl World {
             86..91 => self.engine().checkpoint(),
             91..94 => self.engine().compact().map(drop),
             94..97 => self.engine().expire_some().map(drop),
-            _ => self.engine().shrink_to_budget(),
+            97..100 => self.engine().shrink_to_budget(),
+            100..106 => self.put_large(),
+            106..110 => self.edit_large(),
+            110..114 => self.carry_large(),
+            114..117 => self.stage_large(),
+            117..120 => self.publish(),
+            _ => self.ask_large(),
         }
     }
 
@@ -243,84 +259,18 @@ impl World {
         })
     }
 
-    /// Copies a key to another, or renames it. What is logged ahead for that lies open while other
-    /// things happen, and checkpoints fall between its frames.
-    fn carry_one(&mut self) -> Result<()> {
-        let ((db, from), (_, to)) = (self.random_key(), self.random_key());
-        let (renames, pesters) = (self.random.chance(1, 2), self.random.chance(1, 3));
-        if from == to {
-            return Ok(());
-        }
-        let mut staged: Vec<Arc<Staged>> = Vec::new();
-        let mut steps_between = self.random.below(3);
-        loop {
-            if !staged.is_empty() && steps_between > 0 {
-                steps_between -= 1;
-                self.step()?;
-            }
-            let engine = self.engine.as_ref().expect("open");
-            let keys = [engine.key(db, &from), engine.key(db, &to)];
-            let copying = Copying {
-                bytes: &|stands, is_staged| match is_staged(0) {
-                    true => 0,
-                    false => stands(&keys[0]).map_or(0, |value| value.size().bytes),
-                },
-                wholes: &[WholeCopy { from: 0, to: 1, keeps: false }],
-                staged: &staged,
-            };
-            let intent = Intent::write(engine.now_ms(), 400);
-            match engine.begin_copying(&keys, false, intent, &copying) {
-                Err(order) => {
-                    let is_wanted = || {
-                        // What fails here shows in the next frame.
-                        let _ = pesters.then(|| engine.checkpoint());
-                        true
-                    };
-                    staged.push(Arc::new(engine.stage(*order, &is_wanted)?));
-                }
-                Ok(Begin::Ready(mut unit)) => {
-                    if unit.get(&keys[0]).is_none() {
-                        return Ok(());
-                    }
-                    let change = if renames {
-                        unit.rename(&keys[0], &keys[1]);
-                        Change::Rename { db, from: from.clone(), to: to.clone() }
-                    } else {
-                        unit.copy(&keys[0], &keys[1]);
-                        Change::Copy { db, from: from.clone(), to: to.clone() }
-                    };
-                    unit.finish();
-                    self.history.push(engine.stats().last_lsn, vec![change]);
-                    return Ok(());
-                }
-                Ok(Begin::Cold(cold)) => fetch(engine, cold)?,
-                Ok(Begin::Wait) => engine.sync()?,
-                Ok(Begin::Refused(error)) => return Err(error),
-            }
-        }
-    }
-
     /// Changes a collection, or begins one where there is none; what is left without an item, and
     /// what is no collection, goes.
     fn edit_one(&mut self) -> Result<()> {
-        let (db, key) = self.random_key();
-        let now_ms = self.engine().now_ms();
-        let before = self.history.get(db, &key, now_ms);
+        let ((db, key), now_ms) = (self.random_key(), self.engine().now_ms());
+        let before = self.history.get(db, &key, now_ms).map(|held| held.0);
         let random = &mut self.random;
-        let mut below = |bound| random.below(bound);
-        let begins = match before {
-            None => Some(Content::empty(random_kind(&mut below))),
-            Some(_) => None,
-        };
-        let before = before.map(|held| held.0);
-        let mut value = begins.clone().or(before).expect("one of both");
-        let mut edit = Vec::new();
-        if let Content::String(bytes) = &mut value {
-            bytes.clear();
-        } else {
-            edit = random_edit(&value, now_ms, &mut below);
-            value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
-        }
+        let edited = random_edited(before, now_ms, &mut |bound| random.below(bound));
+        self.edit_key((db, key), edited)
+    }
+
+    fn edit_key(&mut self, (db, key): Name, edited: Edited) -> Result<()> {
+        let Edited { begins, edit, value } = edited;
         let shape = value.shape();
         self.unit(&[(db, key.clone())], edit.len() as u64 + 400, |unit, keys| {
             if value.len() == 0 {
@@ -348,6 +298,10 @@ impl World {
             let edit = random_edit(&value, now_ms, &mut below);
             value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
         }
+        self.put_value((db, key), value, deadline)
+    }
+
+    fn put_value(&mut self, (db, key): Name, value: Content, deadline: Option<u64>) -> Result<()> {
         self.unit(&[(db, key.clone())], value.record_bytes() + 400, |unit, keys| {
             let handle = value.handle(unit.member_hasher());
             unit.put_collection(&keys[0], handle, deadline);
@@ -397,8 +351,8 @@ impl World {
         self.check_key(db, &key)
     }
 
-    fn check_key(&self, db: u32, name: &[u8]) -> Result<()> {
-        let engine = self.engine();
+    fn check_key(&mut self, db: u32, name: &[u8]) -> Result<()> {
+        let engine = self.engine.as_ref().expect("open");
         let now_ms = engine.now_ms();
         let expected = self.history.get(db, name, now_ms);
         let keys = [engine.key(db, name)];
@@ -406,6 +360,7 @@ impl World {
             match engine.begin(&keys, Intent::read(now_ms)) {
                 Begin::Ready(mut unit) => {
                     let found = unit.get(&keys[0]).map(|view| {
+                        self.reached.note(view.value);
                         let (value, shape) = Content::of(view.value);
                         let kind = ValueKind::of_shape(shape).unwrap_or(ValueKind::String);
                         assert_eq!(kind, value.kind());
@@ -502,6 +457,7 @@ impl World {
         self.history.cut_to(lsn);
         self.acknowledged = lsn;
         self.engine = Some(engine);
+        self.note_reopening();
     }
 
     /// Compares every key, every count and every scan with the model.
@@ -558,6 +514,31 @@ impl World {
         };
         assert_eq!(unit.counts(db), (live.len() as u64, deadlines), "seed {}", self.seed);
     }
+}
+
+/// A change of a collection and what it leaves.
+struct Edited {
+    /// The collection that begins with it.
+    begins: Option<Content>,
+    edit: Vec<u8>,
+    value: Content,
+}
+
+/// A change of a collection; of another value, that it goes.
+fn random_edited(before: Option<Content>, now_ms: u64, below: Below<'_>) -> Edited {
+    let begins = match before {
+        None => Some(Content::empty(random_kind(below))),
+        Some(_) => None,
+    };
+    let mut value = begins.clone().or(before).expect("one of both");
+    let mut edit = Vec::new();
+    if let Content::String(bytes) = &mut value {
+        bytes.clear();
+    } else {
+        edit = random_edit(&value, now_ms, below);
+        value.apply(&Edit::from_bytes(&edit).expect("it was encoded here"));
+    }
+    Edited { begins, edit, value }
 }
 
 /// Fetches cold keys as a server would, and reports what went wrong.
