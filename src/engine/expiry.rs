@@ -21,6 +21,11 @@ impl Core {
     /// One bounded step over all partitions and over the deadlines of cold keys; returns how many
     /// keys were removed.
     pub fn expire_some(&self) -> Result<usize> {
+        if !self.options.background {
+            // Under a lock nobody may wait for room in the log (D10). Where no thread makes some,
+            // the next step would find as little; a failure shows in what it is refused.
+            let _ = self.log.prepare_ahead();
+        }
         let mut removed = 0;
         for index in 0..self.shards.len() {
             removed += self.expire_resident(index)? + self.expire_fields(index)?;
