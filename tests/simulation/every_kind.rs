@@ -41,7 +41,7 @@ pub fn open(storage: Arc<SimStorage>) -> Result<Engine> {
     options.background = false;
     options.databases = 2;
     options.partitions = 2;
-    options.stage_bytes = 4 << 10;
+    options.stage_bytes = 1 << 10;
     options.seed = Some(1);
     options.segment_bytes_min = 16 << 10;
     options.segment_bytes_max = 16 << 10;
@@ -89,11 +89,14 @@ pub fn put(engine: &Engine, name: &[u8], value: &[u8], deadline: Option<u64>) {
     write(engine, &[name], |unit, keys| unit.put(&keys[0], NewString::Copied(value), deadline));
 }
 
-/// The change that adds items with these numbers.
+/// The change that adds items with these numbers. The first of a list or a set has a length of its
+/// own, so that what holds it is plain, and the rest uniform.
 fn added(kind: ValueKind, numbers: std::ops::Range<u64>) -> Vec<u8> {
     let mut items = Vec::new();
     for number in numbers {
-        let name = format!("item {number:04}").into_bytes();
+        let is_odd = number == 0 && matches!(kind, ValueKind::List | ValueKind::Set);
+        let name =
+            format!("item {number:0width$}", width = if is_odd { 6 } else { 4 }).into_bytes();
         match kind {
             ValueKind::List => list_item::encode(&name, &mut items),
             ValueKind::Set => Item::new(&name, b"").encode(&mut items),
@@ -108,10 +111,11 @@ fn added(kind: ValueKind, numbers: std::ops::Range<u64>) -> Vec<u8> {
     }
 }
 
-/// A small and a large collection of every kind, changed `round` by round.
+/// A small and a large collection of every kind, the lists in two chunks, changed `round` by round.
 pub fn change_collections(engine: &Engine, round: u64) {
     for (name, kind) in KINDS {
-        for (size, count) in [("small", 2), ("large", 140)] {
+        let large = if kind == ValueKind::List { 260 } else { 140 };
+        for (size, count) in [("small", 2), ("large", large)] {
             let name = format!("{size} {name}");
             let numbers = if round == 0 { 0..count } else { count + round..count + round + 1 };
             let edit = added(kind, numbers);
