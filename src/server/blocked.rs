@@ -72,8 +72,8 @@ impl Connection {
         Some(())
     }
 
-    /// Waits until the time is over, or somebody ends it, and answers then. None when the client has
-    /// gone.
+    /// Waits until the time is over, or somebody ends it, and answers then. None when the client
+    /// has gone.
     pub(super) async fn wait_for_time(&mut self, ms: Option<u64>, job: Job) -> Option<()> {
         let services = self.worker.services.clone();
         let client = self.session.client.clone();
