@@ -12,7 +12,7 @@ use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
 use crate::prefetch::prefetch_bytes;
 use crate::types::HashSeed;
 use crate::value::chunks::Chunk;
-use crate::value::item::Item;
+use crate::value::item::{Item, Lengths};
 
 /// Every so many items one offset is kept; in between, items are walked.
 const STRIDE: usize = 4;
@@ -173,11 +173,20 @@ impl MemberChunk {
         Item::decode(&self.data, at).expect("a chunk holds whole items")
     }
 
+    /// The lengths of the item at `at`, and where its bytes begin.
+    #[inline]
+    fn lengths_at(&self, at: usize) -> (Lengths, usize) {
+        Lengths::decode(&self.data, at).expect("a chunk holds whole items")
+    }
+
     /// Offset of the item with this index.
     #[inline]
     fn start(&self, index: usize) -> usize {
         let walked = 0..index % STRIDE;
-        walked.fold(self.starts[index / STRIDE] as usize, |at, _| self.item_at(at).1)
+        walked.fold(self.starts[index / STRIDE] as usize, |at, _| {
+            let (lengths, body) = self.lengths_at(at);
+            body + lengths.body()
+        })
     }
 
     /// The item with this index, in an order that changes with every edit.
@@ -203,7 +212,8 @@ impl MemberChunk {
         loop {
             let index = from + position(&self.tags[from..], tag)?;
             let at = self.start(index);
-            if self.item_at(at).0.member == member {
+            let (lengths, body) = self.lengths_at(at);
+            if self.data[body..body + lengths.member] == *member {
                 return Some((index, at));
             }
             from = index + 1;
