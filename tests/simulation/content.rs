@@ -368,7 +368,7 @@ fn random_list_edit(len: u64, count: u64, below: Below<'_>) -> Vec<u8> {
 /// One of the members that random changes draw from, often of one length, so that collections are
 /// uniform.
 pub fn member_of(number: u64) -> Vec<u8> {
-    let width = if number.is_multiple_of(2) { 6 } else { 1 + number as usize % 23 };
+    let width = if number.is_multiple_of(2) { 16 } else { 1 + number as usize % 23 };
     format!("{number:0width$}").into_bytes()
 }
 
