@@ -207,10 +207,16 @@ mod tests {
         run(&mut unit, &["SET", "s", "HYLL"]);
         run(&mut unit, &["SET", "c", "HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x01"]);
         run(&mut unit, &["SETBIT", "c", "120", "1"]);
+        run(&mut unit, &["PFADD", "long", "a"]);
+        run(&mut unit, &["SETRANGE", "long", "65578", "x"]);
+        run(&mut unit, &["SETRANGE", "dense", "65578", "x"]);
+        run(&mut unit, &["SETRANGE", "dense", "0", "HYLL"]);
         let other = "-WRONGTYPE Key is not a valid HyperLogLog string value.";
         let kind = "-WRONGTYPE Operation against a key holding the wrong kind of value";
         let corrupted = "-INVALIDOBJ Corrupted HLL object detected";
-        for (key, text) in [("s", other), ("l", kind), ("c", corrupted)] {
+        let keys =
+            [("s", other), ("dense", other), ("l", kind), ("c", corrupted), ("long", corrupted)];
+        for (key, text) in keys {
             assert_eq!(run(&mut unit, &["PFCOUNT", key]), text);
             assert_eq!(run(&mut unit, &["PFCOUNT", "no", key]), text);
             assert_eq!(run(&mut unit, &["PFMERGE", "d", key]), text);

@@ -22,11 +22,13 @@ pub fn sketch_of(view: &View<'_>) -> Result<Sketch, Failure> {
     let ValueRef::String(string) = view.value else {
         return Err(Failure::WrongType);
     };
-    let sketch = match usize::try_from(string.len()) {
-        Ok(len) if len <= SKETCH_BYTES_MAX => Sketch::from_bytes(string.to_vec()),
-        _ => None,
-    };
-    sketch.ok_or(Failure::text("WRONGTYPE Key is not a valid HyperLogLog string value."))
+    let end = string.len().min(SKETCH_BYTES_MAX as u64 + 1);
+    let sketch = Sketch::from_bytes(string.pieces(0, end).collect::<Vec<_>>().concat());
+    let text = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    match sketch.ok_or(Failure::text(text))? {
+        _ if string.len() > SKETCH_BYTES_MAX as u64 => Err(Corrupted.into()),
+        sketch => Ok(sketch),
+    }
 }
 
 /// A HyperLogLog as it stands at a key, to be changed.
