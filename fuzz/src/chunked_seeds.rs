@@ -9,7 +9,7 @@ use std::sync::Arc;
 use firn::format::file_name::{LOG_FOLDER, PART_FOLDER};
 use firn::format::manifest::Manifest;
 use firn::format::part::FOOTER_BYTES;
-use firn::format::record::{Record, records};
+use firn::format::record::records;
 use firn::format::segment::{HEADER_BYTES, SegmentHeader};
 use firn::io::sim::SimStorage;
 use firn::io::{OpenMode, Storage};
@@ -91,7 +91,7 @@ fn payloads(storage: &SimStorage) -> Vec<Seed> {
     log::read(storage, 1, 0, manifest.database, &mut |frame| {
         for record in records(frame.payload) {
             let record = record.unwrap();
-            let place = keys.iter().position(|(_, key)| *key == key_of(&record));
+            let place = keys.iter().position(|(_, key)| *key == record.key().unwrap_or_default());
             place.into_iter().for_each(|place| record.encode(&mut payloads[place]));
         }
         Ok(())
@@ -99,20 +99,6 @@ fn payloads(storage: &SimStorage) -> Vec<Seed> {
     .unwrap();
     let seed = |((name, _), bytes)| ("log_frame", name, bytes);
     keys.into_iter().zip(payloads).map(seed).collect()
-}
-
-fn key_of<'a>(record: &Record<'a>) -> &'a [u8] {
-    match record {
-        Record::Put { key, .. }
-        | Record::Delete { key, .. }
-        | Record::Expire { key, .. }
-        | Record::WriteRange { key, .. }
-        | Record::PutPacked { key, .. }
-        | Record::Edit { key, .. }
-        | Record::Stage { key, .. }
-        | Record::PutStaged { key, .. } => key,
-        Record::Databases { .. } => b"",
-    }
 }
 
 /// The MANIFEST of the database, and some that say something else of its parts and its log.

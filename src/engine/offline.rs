@@ -169,7 +169,7 @@ impl Offline {
                 self.databases.set(changed, frame.lsn);
             }
             let Some(key) = record.key() else { continue };
-            let at = At { lsn: frame.lsn, now_ms: frame.wall_ms, fresh: false, seat: None };
+            let at = At::of_frame(frame.lsn, frame.wall_ms);
             self.partition.apply(self.hasher.position(key), &record, at, None);
         }
         drop(self.partition.take_garbage());

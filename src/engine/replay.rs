@@ -226,7 +226,7 @@ impl Thread<'_> {
             if lacks_stage(partition, record) {
                 return Err(BadRecord { lsn: frame.lsn, offset: 0, reason: MISSING_STAGE });
             }
-            let at = At { lsn: frame.lsn, now_ms: frame.wall_ms, fresh: false, seat: None };
+            let at = At::of_frame(frame.lsn, frame.wall_ms);
             partition.apply(position, record, at, None);
         }
         Ok(())

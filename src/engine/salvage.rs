@@ -404,7 +404,7 @@ impl Judge<'_> {
     }
 
     fn apply(&mut self, key: &RowKey<'_>, record: &Record<'_>, shared: Option<ValueHandle>) {
-        let at = At { lsn: self.lsn, now_ms: 0, fresh: false, seat: None };
+        let at = At::of_frame(self.lsn, 0);
         self.offline.partition.apply(key.position, record, at, shared);
         drop(self.offline.partition.take_garbage());
     }

@@ -39,6 +39,13 @@ pub struct At {
     pub seat: Option<Seat>,
 }
 
+impl At {
+    /// Those of a frame that is replayed: nobody has looked at anything.
+    pub fn of_frame(lsn: Lsn, now_ms: u64) -> At {
+        At { lsn, now_ms, fresh: false, seat: None }
+    }
+}
+
 /// Which key a record is about.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {

@@ -290,7 +290,7 @@ impl Engine {
         for (logged, shared) in records {
             let key = logged.key().to_vec();
             let fresh = !self.may_be_cold(&key);
-            let at = At { lsn: PROVISIONAL_LSN, now_ms: NOW_MS, fresh, seat: None };
+            let at = At { fresh, ..At::of_frame(PROVISIONAL_LSN, NOW_MS) };
             self.partition.apply(position_of(&key), &logged.record(), at, shared);
             self.log.push((self.lsn, logged));
         }
@@ -711,7 +711,7 @@ impl Engine {
         }
         for (lsn, logged) in self.log.iter().filter(|(lsn, _)| *lsn >= self.log_start) {
             assert!(logged.is_sound(), "{logged:?}");
-            let at = At { lsn: *lsn, now_ms: NOW_MS, fresh: false, seat: None };
+            let at = At::of_frame(*lsn, NOW_MS);
             self.partition.apply(position_of(logged.key()), &logged.record(), at, None);
         }
     }

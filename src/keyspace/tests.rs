@@ -35,7 +35,7 @@ fn partition() -> Partition {
 }
 
 fn at(lsn: Lsn) -> At {
-    At { lsn, now_ms: NOW_MS, fresh: false, seat: None }
+    At::of_frame(lsn, NOW_MS)
 }
 
 fn put<'a>(key: &'a [u8], bytes: &'a [u8], expire_at_ms: Option<u64>) -> Record<'a> {

@@ -371,9 +371,7 @@ impl Run<'_, '_> {
         let mut writes = false;
         let mut done = 0;
         for request in requests {
-            let Lookup::Found(row) = request.lookup else {
-                unreachable!("it was joined by its row")
-            };
+            let row = request.joined_row();
             self.meter.before(row, request.bytes);
             let offset = self.outbox.end();
             let out = self.outbox.filling(self.pool);

@@ -34,10 +34,15 @@ fn joinable(request: &Request<'_>) -> Option<&'static Row> {
     fits.then_some(row)
 }
 
-/// The row of a request that has been joined to others.
-fn row_of(request: &Request<'_>) -> &'static Row {
-    let Lookup::Found(row) = request.lookup else { unreachable!("it was joined by its row") };
-    row
+impl Request<'_> {
+    /// The row of one that has been joined to others.
+    ///
+    /// # Panics
+    /// When it names no command.
+    pub fn joined_row(&self) -> &'static Row {
+        let Lookup::Found(row) = self.lookup else { unreachable!("it was joined by its row") };
+        row
+    }
 }
 
 impl<'d> Dispatcher<'d> {
@@ -59,11 +64,11 @@ impl<'d> Dispatcher<'d> {
     /// A unit for neighbours that may all run in one. None where they have to run one by one: a key
     /// must be fetched, the log has no room at once, or somebody waits for what one of them brings.
     pub fn begin_together(&self, session: &Session, requests: &[Request<'_>]) -> Option<Unit<'d>> {
-        let row = row_of(requests.first()?);
+        let row = requests.first()?.joined_row();
         let mut keys: SmallVec<[Key<'_>; 32]> = SmallVec::new();
         let (mut frame_bytes, mut copies, mut looks_up) = (0, false, false);
         for request in requests {
-            let row = row_of(request);
+            let row = request.joined_row();
             keys.push(self.key_of(session, request));
             frame_bytes += self.frame_bytes(row, request.args, request.bytes);
             copies |= row.has(flag::COPIES);
@@ -82,7 +87,7 @@ impl<'d> Dispatcher<'d> {
                 let bytes = |stands: Standing<'_, '_>| {
                     let copied = requests.iter().zip(&keys).map(|(request, key)| {
                         let value = std::iter::once(stands(key));
-                        row_of(request).spec.copied_bytes(request.args, value)
+                        request.joined_row().spec.copied_bytes(request.args, value)
                     });
                     copied.fold(0, u64::saturating_add)
                 };
@@ -94,12 +99,13 @@ impl<'d> Dispatcher<'d> {
         match begin {
             Begin::Ready(unit) if !unit.is_waited_for() => {
                 let runs = requests.iter().zip(&keys);
-                let members =
-                    runs.filter_map(|(request, key)| match row_of(request).spec.first_member {
+                let members = runs.filter_map(|(request, key)| {
+                    match request.joined_row().spec.first_member {
                         FirstMember::Unknown => None,
                         FirstMember::Named(index) => Some((key, Some(request.args.get(index)))),
                         FirstMember::Random => Some((key, None)),
-                    });
+                    }
+                });
                 if looks_up {
                     unit.prefetch_members(members);
                 }
