@@ -33,7 +33,7 @@ pub fn server(facts: &Facts<'_>, text: &mut Text) {
     text.line("lru_clock", lru_clock(facts.now_ms));
     text.line("executable", executable.display());
     text.line("config_file", file.display());
-    text.line("io_threads_active", 0);
+    text.line("io_threads_active", facts.services.stats.serving());
     listeners(facts, text);
 }
 

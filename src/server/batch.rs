@@ -141,7 +141,7 @@ impl Connection {
             let (done, interrupt) = self.run_group(input, owner, &dispatcher, &plan);
             let is_shared = Engine::turns() > turns;
             let used = used_partition(plan.planned, &worker.services.engine);
-            self.crowding.note(used, is_shared);
+            self.crowding.note(used, is_shared, self.outbox.highest_gate() > 0);
             if let Some(last) = plan.planned[..done].last()
                 && let Lookup::Found(row) = last.lookup
             {

@@ -166,7 +166,7 @@ impl Connection {
         if !owes_nothing || self.input.len() > 0 {
             return None;
         }
-        self.crowding.better_worker(self.worker.index, self.worker.workers).map(Turn::Leaves)
+        self.crowding.better_worker(self.worker.index, self.worker.team()).map(Turn::Leaves)
     }
 
     /// Reads once and runs what came; none at the end of the stream.

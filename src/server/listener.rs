@@ -14,6 +14,7 @@ use crate::config::settings::Settings;
 use crate::session::services::Services;
 use crate::session::state::Session;
 
+use super::spread::Team;
 use super::stream::Accepted;
 use super::workers::Workers;
 
@@ -170,7 +171,7 @@ fn admit(socket: Accepted, services: &Services, workers: &Workers) {
         return turn_away(socket, services, TOO_MANY);
     };
     let session = Session::new(client, settings.password.is_empty());
-    workers.take_on(socket, session);
+    workers.take_on(socket, session, Team::of(&services.stats));
 }
 
 /// Failures are left alone: a connection works without these, only less well.

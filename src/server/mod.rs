@@ -12,6 +12,7 @@ mod input;
 mod listener;
 mod meter;
 mod outbox;
+mod spread;
 pub mod start;
 mod stream;
 mod worker;

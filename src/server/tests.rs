@@ -15,6 +15,7 @@ use crate::session::state::Session;
 use crate::session::table::Table;
 
 use super::batch::OUTPUT_BYTES_MAX;
+use super::spread::Team;
 use super::start::services;
 use super::stream::Accepted;
 use super::workers::Workers;
@@ -58,7 +59,8 @@ impl Server {
         let client = self.services.clients.connect(endpoint, now_ms, 100);
         let client = client.unwrap();
         let is_open = self.services.config.settings().password.is_empty();
-        self.workers.take_on(socket, Session::new(client, is_open));
+        let team = Team::of(&self.services.stats);
+        self.workers.take_on(socket, Session::new(client, is_open), team);
         ours.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Client(ours)
     }
@@ -105,6 +107,20 @@ fn who_writes_to_one_partition_meets_at_its_worker() {
     // Whoever does something else goes home.
     await_loads(&server, &mut clients, b"PING\r\n", "+PONG\r\n", [3, 3]);
     assert_eq!(server.services.clients.all().len(), 6);
+}
+
+#[test]
+fn connections_gather_on_the_worker_that_serves_their_kind() {
+    let server = Server::start_with(2, &[]);
+    let mut clients: Vec<Client> = (0..6).map(|_| server.client()).collect();
+    server.services.stats.set_serving(1);
+    await_loads(&server, &mut clients, b"GET a\r\n", "$-1\r\n", [0, 6]);
+    await_loads(&server, &mut clients, b"SET a 1\r\n", "+OK\r\n", [6, 0]);
+    await_loads(&server, &mut clients[..2], b"GET a\r\n", "$1\r\n1\r\n", [4, 2]);
+    clients.push(server.client());
+    assert_eq!(server.workers.loads(), [4, 3], "who is new has not written yet");
+    server.services.stats.set_serving(2);
+    await_loads(&server, &mut clients[..6], b"PING\r\n", "+PONG\r\n", [3, 4]);
 }
 
 struct Client(UnixStream);

@@ -2,8 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -20,7 +20,8 @@ use super::connection::{self, Left};
 use super::crowding::Crowding;
 use super::gates::{Bell, Gates};
 use super::outbox::Pool;
-use super::workers::{Colleagues, Newcomer};
+use super::spread::{Team, ThreadClock};
+use super::workers::{Arrival, Colleagues, Newcomer};
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -53,8 +54,6 @@ pub struct Worker {
     pub pool: RefCell<Pool>,
     /// Its number.
     pub index: usize,
-    /// How many workers there are.
-    pub workers: usize,
     settings: RefCell<(u64, Rc<Settings>)>,
     wanted: Cell<Lsn>,
     wants: Notify,
@@ -67,6 +66,11 @@ impl Worker {
     /// The counters of this worker.
     pub fn stats(&self) -> &WorkerStats {
         self.services.stats.worker(self.index)
+    }
+
+    /// The workers, and how many of them serve.
+    pub fn team(&self) -> Team {
+        Team::of(&self.services.stats)
     }
 
     /// The directives in force.
@@ -117,6 +121,8 @@ pub struct Intake {
     pub newcomers: UnboundedReceiver<Newcomer>,
     /// How many it has, or will have soon.
     pub load: Arc<AtomicUsize>,
+    /// Where it shows how long it runs.
+    pub clock: Arc<OnceLock<ThreadClock>>,
     /// Who takes over those that had better be elsewhere.
     pub colleagues: Colleagues,
 }
@@ -128,6 +134,9 @@ pub fn run(index: usize, services: Arc<Services>, bell: Arc<Bell>, intake: Intak
         Ok(runtime) => runtime,
         Err(error) => super::start::fail(&format!("cannot start a worker: {error}")),
     };
+    if let Some(clock) = ThreadClock::of_this_thread() {
+        intake.clock.get_or_init(|| clock);
+    }
     let settings = Settings::clone(&services.config.settings());
     let settings = (services.config.version(), Rc::new(settings));
     let worker = Rc::new(Worker {
@@ -135,7 +144,6 @@ pub fn run(index: usize, services: Arc<Services>, bell: Arc<Bell>, intake: Intak
         scratch: RefCell::new(Scratch { input: vec![0; READ_BYTES], ..Scratch::default() }),
         pool: RefCell::default(),
         index,
-        workers: intake.colleagues.count(),
         settings: RefCell::new(settings),
         wanted: Cell::new(0),
         wants: Notify::new(),
@@ -152,7 +160,7 @@ pub fn run(index: usize, services: Arc<Services>, bell: Arc<Bell>, intake: Intak
 
 /// Runs connections until no more can come and all have gone.
 async fn take_on(worker: Rc<Worker>, intake: Intake) {
-    let Intake { mut newcomers, load, colleagues } = intake;
+    let Intake { mut newcomers, load, colleagues, .. } = intake;
     let gone = Rc::new(Notify::new());
     while let Some(newcomer) = newcomers.recv().await {
         let (worker, load, gone) = (worker.clone(), load.clone(), gone.clone());
@@ -173,15 +181,19 @@ async fn take_on(worker: Rc<Worker>, intake: Intake) {
 
 /// Serves a connection until it goes to a colleague, or until its end: none then.
 async fn serve(newcomer: Newcomer, worker: &Rc<Worker>, colleagues: &Colleagues) -> Option<()> {
-    let Newcomer { socket, session, crowding } = newcomer;
-    let crowding = crowding.unwrap_or_else(|| {
-        worker.stats().connected();
-        Crowding::new(worker.index)
-    });
+    let Newcomer { socket, session, arrival } = newcomer;
+    let crowding = match arrival {
+        Arrival::New(home) => {
+            worker.stats().connected();
+            Crowding::new(home)
+        }
+        Arrival::Moved(crowding) => crowding,
+    };
     let stream = socket.attach().ok()?;
     let left = connection::serve(stream, session, crowding, worker.clone()).await?;
     let Left { stream, session, crowding, wanted } = left;
-    let newcomer = Newcomer { socket: stream.detach().ok()?, session, crowding: Some(crowding) };
+    let arrival = Arrival::Moved(crowding);
+    let newcomer = Newcomer { socket: stream.detach().ok()?, session, arrival };
     colleagues.hand_over(newcomer, wanted)
 }
 

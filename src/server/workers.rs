@@ -1,7 +1,7 @@
 //! All workers: who takes on a connection, and their end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -9,8 +9,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::session::services::Services;
 use crate::session::state::Session;
 
-use super::crowding::Crowding;
+use super::crowding::{Crowding, Home};
 use super::gates::Bell;
+use super::spread::{Team, ThreadClock};
 use super::stream::Accepted;
 use super::worker::{self, Intake};
 
@@ -20,8 +21,16 @@ pub struct Newcomer {
     pub socket: Accepted,
     /// The client's state.
     pub session: Session,
-    /// How its batches went at other workers; none of a new one.
-    pub crowding: Option<Crowding>,
+    /// How it comes.
+    pub arrival: Arrival,
+}
+
+/// How a connection comes to a worker.
+pub enum Arrival {
+    /// From its listener.
+    New(Home),
+    /// From another worker, with how its batches went.
+    Moved(Crowding),
 }
 
 /// What others see of a worker.
@@ -29,6 +38,10 @@ struct Desk {
     newcomers: UnboundedSender<Newcomer>,
     /// Connections that it has, or that are on their way to it.
     load: Arc<AtomicUsize>,
+    /// Connections that belong to it, wherever they are.
+    homes: Arc<AtomicUsize>,
+    /// Set when it begins.
+    clock: Arc<OnceLock<ThreadClock>>,
 }
 
 /// Where workers find each other, for as long as connections are taken on.
@@ -36,9 +49,10 @@ struct Desk {
 pub struct Colleagues(Weak<Vec<Desk>>);
 
 impl Colleagues {
-    /// How many workers there are.
-    pub fn count(&self) -> usize {
-        self.0.upgrade().map_or(1, |desks| desks.len())
+    /// Reads the clocks of the workers that have begun; none when the server stops.
+    pub fn clocks<T>(&self, read: impl Fn(&ThreadClock) -> Option<T>) -> Option<Vec<T>> {
+        let desks = self.0.upgrade()?;
+        Some(desks.iter().filter_map(|desk| desk.clock.get().and_then(&read)).collect())
     }
 
     /// Hands a connection over to worker `index`; none when the server stops, which ends it.
@@ -72,15 +86,16 @@ impl Workers {
         let (mut desks, mut intakes) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let (newcomers, receiver) = unbounded_channel();
-            let load = Arc::new(AtomicUsize::new(0));
-            desks.push(Desk { newcomers, load: load.clone() });
-            intakes.push((receiver, load));
+            let (load, homes, clock) = Default::default();
+            let desk = Desk { newcomers, load, homes, clock };
+            intakes.push((receiver, desk.load.clone(), desk.clock.clone()));
+            desks.push(desk);
         }
         let desks = Arc::new(desks);
         let mut workers = Workers { desks, threads: Vec::new(), bells: Vec::new() };
-        for (index, (newcomers, load)) in intakes.into_iter().enumerate() {
-            let colleagues = Colleagues(Arc::downgrade(&workers.desks));
-            let intake = Intake { newcomers, load, colleagues };
+        for (index, (newcomers, load, clock)) in intakes.into_iter().enumerate() {
+            let colleagues = workers.colleagues();
+            let intake = Intake { newcomers, load, clock, colleagues };
             let (services, bell) = (services.clone(), Bell::silent());
             workers.bells.push(bell.clone());
             let thread = std::thread::Builder::new()
@@ -96,11 +111,20 @@ impl Workers {
         self.bells.clone()
     }
 
-    /// Hands a new connection to the worker that has the fewest.
-    pub fn take_on(&self, socket: Accepted, session: Session) {
-        let least = self.desks.iter().min_by_key(|desk| desk.load.load(Ordering::Relaxed));
-        let desk = least.expect("there is at least one worker");
-        desk.take_on(Newcomer { socket, session, crowding: None });
+    /// Where workers find each other.
+    pub fn colleagues(&self) -> Colleagues {
+        Colleagues(Arc::downgrade(&self.desks))
+    }
+
+    /// A new connection belongs to the worker that has the fewest, and goes to the one that takes its
+    /// place.
+    pub fn take_on(&self, socket: Accepted, session: Session, team: Team) {
+        let homes = |index: &usize| self.desks[*index].homes.load(Ordering::Relaxed);
+        let index = (0..self.desks.len()).min_by_key(homes);
+        let index = index.expect("there is at least one worker");
+        let home = Home::new(index, self.desks[index].homes.clone());
+        let arrival = Arrival::New(home);
+        self.desks[team.place(index, false)].take_on(Newcomer { socket, session, arrival });
     }
 
     /// Connections of each.

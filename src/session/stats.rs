@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::engine::Lookups;
 
@@ -204,6 +204,7 @@ struct Baseline {
 /// The counters of all workers, and of what happens beside them.
 pub struct Stats {
     workers: Vec<WorkerStats>,
+    serving: AtomicUsize,
     baseline: Mutex<Baseline>,
     rejected_connections: AtomicU64,
     /// Lookups of reads off the workers, found and missed.
@@ -219,6 +220,7 @@ impl Stats {
     pub fn new(worker_count: usize, row_count: usize) -> Stats {
         Stats {
             workers: (0..worker_count).map(|_| WorkerStats::new(row_count)).collect(),
+            serving: AtomicUsize::new(worker_count),
             baseline: Mutex::new(Baseline {
                 rows: vec![CommandCount::default(); row_count],
                 times: vec![Times::default(); row_count],
@@ -233,6 +235,21 @@ impl Stats {
     /// The counters that worker `index` writes.
     pub fn worker(&self, index: usize) -> &WorkerStats {
         &self.workers[index]
+    }
+
+    /// How many workers there are.
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Over how many of them connections spread.
+    pub fn serving(&self) -> usize {
+        self.serving.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Stats::serving`].
+    pub fn set_serving(&self, workers: usize) {
+        self.serving.store(workers, Ordering::Relaxed);
     }
 
     /// Figures of one command since the last reset.
