@@ -84,7 +84,7 @@ pub(super) fn turns() -> u64 {
 
 fn note_user(shard: &mut Shard) {
     let last = std::mem::replace(&mut shard.last_user, USER.with(|user| *user));
-    TURNS.set(TURNS.get() + u64::from(last != shard.last_user));
+    TURNS.set(TURNS.get() + u64::from(last != 0 && last != shard.last_user));
 }
 
 /// What came of the attempt.

@@ -352,7 +352,8 @@ impl Engine {
         self.core.log.request_sync(lsn);
     }
 
-    /// Commits in this thread; false when another thread is committing.
+    /// Commits in this thread; false when another thread is committing, or had better do so because
+    /// there is much to write.
     ///
     /// # Errors
     /// `Poisoned` when the write or sync failed.

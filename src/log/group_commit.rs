@@ -20,6 +20,8 @@ use crate::types::Lsn;
 const CUT_BYTES_MIN: u64 = 1024;
 /// Less than this in a segment is not worth another one before a restart, in bytes.
 const RESTART_BYTES_MAX: u64 = 8 << 10;
+/// A group above this is left to the committer by who has other things to do, in bytes.
+const HERE_BYTES_MAX: u64 = 64 << 10;
 /// Buffers above this are not kept between groups, in bytes.
 const BUFFER_BYTES_MAX: usize = 16 << 20;
 /// Buffers above this are not kept while the log is idle, in bytes.
@@ -168,11 +170,15 @@ impl Log {
         self.commit_locked(committer, sync)
     }
 
-    /// As [`Log::commit`], but does nothing and returns false when another thread commits.
+    /// As [`Log::commit`], but does nothing and returns false when another thread commits, or had
+    /// better do so: writing much takes longer than waking it, and the caller can go on meanwhile.
     ///
     /// # Errors
     /// As [`Log::commit`].
     pub fn try_commit(&self, sync: bool) -> Result<bool> {
+        if self.queued_bytes() > HERE_BYTES_MAX {
+            return Ok(false);
+        }
         match self.committer.try_lock() {
             Ok(committer) => self.commit_locked(committer, sync).map(|_| true),
             Err(_) => Ok(false),

@@ -140,6 +140,7 @@ impl Connection {
             let turns = Engine::turns();
             let (done, interrupt) = self.run_group(input, owner, &dispatcher, &plan);
             let is_shared = Engine::turns() > turns;
+            worker.note_turns(is_shared);
             let used = used_partition(plan.planned, &worker.services.engine);
             self.crowding.note(used, is_shared, self.outbox.highest_gate() > 0);
             if let Some(last) = plan.planned[..done].last()
@@ -290,6 +291,7 @@ impl Connection {
             pool: &mut worker.pool.borrow_mut(),
             meter: Meter::start(dispatcher.stats, dispatcher.settings),
             durable: dispatcher.services.engine.durable_lsn(),
+            across: worker.is_alone(),
             is_closing,
         };
         let (mut done, mut interrupt) = (0, None);
@@ -326,6 +328,8 @@ struct Run<'r, 'd> {
     meter: Meter<'r>,
     /// What was durable when the group began.
     durable: Lsn,
+    /// Whether neighbours of several partitions may run in one unit.
+    across: bool,
     is_closing: &'r mut bool,
 }
 
@@ -361,12 +365,16 @@ impl Run<'_, '_> {
         if !dispatcher.joins(self.session) {
             return 0;
         }
-        let joined = dispatcher.joined(first, others);
+        let joined = dispatcher.joined(first, others, self.across);
         let requests = &requests[..1 + joined];
         if joined == 0 {
             return 0;
         }
-        let Some(mut unit) = dispatcher.begin_together(self.session, requests) else { return 0 };
+        let Some(mut unit) = dispatcher.begin_together(self.session, requests) else {
+            // The next attempt may well fail for the same key, and each looks at all of them.
+            self.across = false;
+            return 0;
+        };
         let start = self.outbox.end();
         let mut writes = false;
         let mut done = 0;

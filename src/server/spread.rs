@@ -20,12 +20,14 @@ use crate::session::stats::Stats;
 use super::workers::Colleagues;
 
 /// Time between two looks at the workers.
-const PERIOD: Duration = Duration::from_millis(250);
-/// So many looks in a row have to agree before anything changes.
-const LOOKS: u32 = 2;
+const PERIOD: Duration = Duration::from_millis(100);
+/// So many looks in a row have to agree before connections gather.
+const LOOKS_TO_GATHER: u32 = 2;
+/// And so many before they spread: what waits between two bursts will be back.
+const LOOKS_TO_SPREAD: u32 = 10;
 /// Looks after a change before connections that gathered spread again over a worker that never
 /// rests: more workers may have been worse just before.
-const REST: u32 = 40;
+const REST: u32 = 100;
 /// A part of their running time that workers spend waiting for a core; more is too much. Two
 /// workers beside one client on two cores wait a fifth of it when they read, and nine tenths when
 /// they write and sync.
@@ -115,7 +117,9 @@ impl Spread {
         let wanted = self.wanted(load);
         let in_a_row = if wanted == self.wanted.0 { self.wanted.1 + 1 } else { 1 };
         self.wanted = (wanted, in_a_row);
-        if wanted != self.serving && in_a_row >= LOOKS {
+        let gathers = wanted < self.serving;
+        let enough = if gathers { LOOKS_TO_GATHER } else { LOOKS_TO_SPREAD };
+        if wanted != self.serving && in_a_row >= enough {
             self.serving = wanted;
             self.rest = REST;
         }
@@ -192,19 +196,20 @@ mod tests {
         assert_eq!(looks(&mut spread, 1, 0.9, 0.7), 1);
         assert_eq!(looks(&mut spread, 99, 0.9, 0.02), 1, "it rests now and then");
         let mut many = Spread::new(32);
-        assert_eq!(looks(&mut many, LOOKS, 15.7, 9.0), 16);
-        assert_eq!(looks(&mut many, LOOKS, 15.7, 9.0), 16, "never more than serve");
+        assert_eq!(looks(&mut many, LOOKS_TO_GATHER, 15.7, 9.0), 16);
+        assert_eq!(looks(&mut many, LOOKS_TO_GATHER, 15.7, 9.0), 16, "never more than serve");
     }
 
     #[test]
     fn they_spread_when_one_never_rests_or_all_do() {
         let mut spread = Spread::new(8);
-        looks(&mut spread, LOOKS, 0.9, 0.7);
+        looks(&mut spread, LOOKS_TO_GATHER, 0.9, 0.7);
         assert_eq!(looks(&mut spread, REST, 1.0, 0.0), 1, "it may have been worse before");
-        assert_eq!(looks(&mut spread, 1, 1.0, 0.0), 2);
-        assert_eq!(looks(&mut spread, REST + 1, 2.0, 0.0), 4);
-        looks(&mut spread, LOOKS, 0.9, 0.7);
-        assert_eq!(looks(&mut spread, LOOKS, 0.1, 0.1), 8);
+        assert_eq!(looks(&mut spread, LOOKS_TO_SPREAD, 1.0, 0.0), 2);
+        assert_eq!(looks(&mut spread, REST + LOOKS_TO_SPREAD, 2.0, 0.0), 4);
+        looks(&mut spread, LOOKS_TO_GATHER, 0.9, 0.7);
+        assert_eq!(looks(&mut spread, LOOKS_TO_SPREAD - 1, 0.1, 0.1), 1, "between two bursts");
+        assert_eq!(looks(&mut spread, 1, 0.1, 0.1), 8);
     }
 
     #[test]

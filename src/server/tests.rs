@@ -405,7 +405,7 @@ fn expired_keys_that_a_reader_meets_have_room_in_the_log() {
 
 #[test]
 fn neighbours_on_one_partition_share_a_frame_and_others_do_not() {
-    let server = Server::start(&[]);
+    let server = Server::start_with(2, &[]);
     let mut client = server.client();
     let last_lsn = || server.services.engine.last_lsn();
     let before = last_lsn();
@@ -434,6 +434,38 @@ fn neighbours_on_one_partition_share_a_frame_and_others_do_not() {
     client.send(calls.map(array).concat());
     client.expect("*2\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nx\r\n$-1\r\n");
     assert_eq!(last_lsn() - before, 5);
+}
+
+#[test]
+fn neighbours_on_any_partition_share_a_frame_where_one_worker_serves() {
+    let server = Server::start_with(2, &[]);
+    server.services.stats.set_serving(1);
+    let (mut client, mut waiting) = (server.client(), server.client());
+    let last_lsn = || server.services.engine.last_lsn();
+    let call = |number: u32| array(&[b"INCR", number.to_string().as_bytes()]);
+    let calls: Vec<u8> = (0..30).flat_map(call).collect();
+    client.send(&calls);
+    client.expect(":1\r\n".repeat(30));
+    assert_eq!(last_lsn(), 1);
+    // No more than a small frame takes.
+    let value = [b'x'; 4000];
+    let calls = [b"a", b"b", b"c", b"d"].map(|key| array(&[b"SET", key, &value]));
+    client.send(calls.concat());
+    client.expect("+OK\r\n".repeat(4));
+    assert_eq!(last_lsn(), 3);
+    // Who waits for one of them is served between two others.
+    waiting.send("BLPOP 7l 0\r\n");
+    while server.services.blocked.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    let calls = (0..9).flat_map(|number| {
+        let list = format!("{number}l");
+        array(&[b"RPUSH", list.as_bytes(), b"x"])
+    });
+    client.send(calls.collect::<Vec<u8>>());
+    client.expect(":1\r\n".repeat(9));
+    waiting.expect("*2\r\n$2\r\n7l\r\n$1\r\nx\r\n");
+    client.ask("EXISTS 6l 7l 8l", ":2\r\n");
 }
 
 #[test]

@@ -31,6 +31,10 @@ const LONELY_BATCHES: u32 = 8;
 /// is here writes.
 const WRITING_BATCHES: u32 = 64;
 
+/// Groups of commands in a row that met no other worker in any partition, after which there is
+/// none, in effect: they take about a millisecond.
+const LONELY_GROUPS: u32 = 64;
+
 /// Memory that a batch needs while it runs; shared by all connections of a worker.
 #[derive(Default)]
 pub struct Scratch {
@@ -59,6 +63,7 @@ pub struct Worker {
     wants: Notify,
     last_client: Cell<u64>,
     batches_in_a_row: Cell<u32>,
+    groups_to_go: Cell<u32>,
     writes_in_a_row: Cell<u32>,
 }
 
@@ -92,6 +97,18 @@ impl Worker {
         let again = self.last_client.replace(client) == client;
         count_in_a_row(&self.batches_in_a_row, again);
         count_in_a_row(&self.writes_in_a_row, waits);
+    }
+
+    /// Notes a group of commands, and whether it used a partition after another worker.
+    pub fn note_turns(&self, is_shared: bool) {
+        let left = self.groups_to_go.get();
+        self.groups_to_go.set(if is_shared { LONELY_GROUPS } else { left.saturating_sub(1) });
+    }
+
+    /// Whether nobody else wants partitions that this worker locks, as far as it has seen. Who
+    /// waits for one may wait for as long as this thread waits for a core.
+    pub fn is_alone(&self) -> bool {
+        self.services.stats.serving() == 1 && self.groups_to_go.get() == 0
     }
 
     /// Asks for a commit of all up to `lsn`, once the batches that are ready have joined it.
@@ -149,6 +166,7 @@ pub fn run(index: usize, services: Arc<Services>, bell: Arc<Bell>, intake: Intak
         wants: Notify::new(),
         last_client: Cell::new(0),
         batches_in_a_row: Cell::new(0),
+        groups_to_go: Cell::new(0),
         writes_in_a_row: Cell::new(0),
         services,
     });

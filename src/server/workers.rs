@@ -116,8 +116,8 @@ impl Workers {
         Colleagues(Arc::downgrade(&self.desks))
     }
 
-    /// A new connection belongs to the worker that has the fewest, and goes to the one that takes its
-    /// place.
+    /// A new connection belongs to the worker that has the fewest, and goes to the one that takes
+    /// its place.
     pub fn take_on(&self, socket: Accepted, session: Session, team: Team) {
         let homes = |index: &usize| self.desks[*index].homes.load(Ordering::Relaxed);
         let index = (0..self.desks.len()).min_by_key(homes);

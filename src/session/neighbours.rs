@@ -1,5 +1,6 @@
 //! Neighbours of a pipeline that run as one unit: quick commands on keys of one partition take one
-//! lock and write one frame, so that a crash has all of them or none.
+//! lock and write one frame, so that a crash has all of them or none. So do those on any keys while
+//! all clients of their kind are at one worker, for then nobody is in a hurry for the other locks.
 
 use smallvec::SmallVec;
 
@@ -16,6 +17,8 @@ use super::table::{KeyPlan, Lookup, Row, Runner, is_quick};
 
 /// What commands of one unit have in common.
 const ALIKE: u32 = flag::WRITE | flag::FREES;
+/// Arguments of one unit, in bytes: its frame is copied, as those of single commands are.
+const UNIT_BYTES_MAX: usize = 12 << 10;
 /// What runs by itself.
 const ALONE: u32 = flag::BLOCKING | flag::SCANS | flag::REACHES | flag::ALL_KEYS;
 
@@ -51,12 +54,19 @@ impl<'d> Dispatcher<'d> {
         !session.needs_attention() && !self.services.pause.is_active()
     }
 
-    /// How many neighbours behind the first may run in one unit with it.
-    pub fn joined(&self, first: &Request<'_>, others: &[Request<'_>]) -> usize {
+    /// How many neighbours behind the first may run in one unit with it; `across` those of any
+    /// partition.
+    pub fn joined(&self, first: &Request<'_>, others: &[Request<'_>], across: bool) -> usize {
         let Some(row) = joinable(first) else { return 0 };
+        let engine = &self.services.engine;
+        let mut bytes = first.bytes;
         let may_join = |next: &&Request<'_>| {
             joinable(next).is_some_and(|next| (row.spec.flags ^ next.spec.flags) & ALIKE == 0)
-                && self.services.engine.are_together(first.position, next.position)
+                && (across || engine.are_together(first.position, next.position))
+                && {
+                    bytes += next.bytes;
+                    bytes <= UNIT_BYTES_MAX
+                }
         };
         others.iter().take_while(may_join).count()
     }
