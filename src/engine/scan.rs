@@ -13,7 +13,6 @@ use crate::snapshot::part_set::PartSet;
 use crate::types::{CURSOR_SHIFT, HASH_BITS, KeyspaceId, Lsn, Position, ValueKind};
 
 use super::shard::{Shard, known_lsn};
-use super::unit::ScanPage;
 
 /// Bits of a SCAN cursor: the slot and the upper part of the hash.
 pub const CURSOR_BITS: u32 = 64 - CURSOR_SHIFT;
@@ -21,6 +20,17 @@ pub const CURSOR_BITS: u32 = 64 - CURSOR_SHIFT;
 const CURSOR_END: u64 = 1 << CURSOR_BITS;
 /// Cursors of one slot.
 const CURSORS_PER_SLOT: u64 = 1 << (HASH_BITS - CURSOR_SHIFT);
+
+/// One page of a scan.
+#[derive(Clone, Debug, Default)]
+pub struct ScanPage {
+    /// Cursor of the next page; 0 at the end.
+    pub next: u64,
+    /// Live keys of this page.
+    pub keys: Vec<Vec<u8>>,
+    /// What each of them holds.
+    pub kinds: Vec<ValueKind>,
+}
 
 /// A page while it is gathered.
 pub struct Page {

@@ -14,7 +14,7 @@ use crate::keyspace::mutation::At;
 pub use crate::keyspace::object::{ValueHandle, ValueRef, ValueSize};
 use crate::keyspace::partition::Seat;
 use crate::log::{Frame, Reservation};
-use crate::types::{KeyspaceId, Lsn, Position, ValueKind};
+use crate::types::{KeyspaceId, Lsn, Position};
 use crate::value::members::MemberHasher;
 use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 
@@ -81,17 +81,6 @@ impl<'u> View<'u> {
     }
 }
 
-/// One page of a scan.
-#[derive(Clone, Debug, Default)]
-pub struct ScanPage {
-    /// Cursor of the next page; 0 at the end.
-    pub next: u64,
-    /// Live keys of this page.
-    pub keys: Vec<Vec<u8>>,
-    /// What each of them holds.
-    pub kinds: Vec<ValueKind>,
-}
-
 /// The locked partitions of a unit's keys, and the frame its effects go to.
 ///
 /// All reads treat a key past its deadline as absent and log its removal first (D13).
@@ -106,6 +95,8 @@ pub struct Unit<'e> {
     /// Whether room was reserved for all that the unit may do; else for each removal as it comes.
     pub(super) writes: bool,
     pub(super) databases_changed: bool,
+    /// Whether those who watch a key hear of its changes.
+    is_heard: bool,
     lookups: Lookups,
     pub(super) reach: Reach,
     /// What it shows instead of what memory holds.
@@ -155,6 +146,7 @@ impl<'e> Unit<'e> {
             writes: room.is_some(),
             room,
             databases_changed: false,
+            is_heard: true,
             lookups: Lookups::default(),
             reach: Reach::default(),
             aside: None,
@@ -500,7 +492,8 @@ impl<'e> Unit<'e> {
             }
         }
         let fresh = seat.is_none();
-        let at = At { lsn: PROVISIONAL_LSN, now_ms: self.now_ms, fresh, seat };
+        let (lsn, now_ms, is_heard) = (PROVISIONAL_LSN, self.now_ms, self.is_heard);
+        let at = At { lsn, now_ms, fresh, seat, is_heard };
         let index = self.guard_of(position);
         self.guards[index].1.partition.apply(position, record, at, handle);
     }
@@ -516,6 +509,13 @@ impl<'e> Unit<'e> {
         }
         let found = self.guards.binary_search_by_key(&shard, |(index, _)| *index);
         found.expect("a unit only touches keys whose partitions it has locked")
+    }
+
+    /// What `change` does to a key, without those who watch it hearing of it.
+    pub fn unheard(&mut self, change: impl FnOnce(&mut Self)) {
+        self.is_heard = false;
+        change(self);
+        self.is_heard = true;
     }
 
     /// Ends the unit: its frame gets an LSN, and everything it changed is stamped with it.

@@ -11,9 +11,9 @@ use crate::value::string::PROVISIONAL_LSN;
 use super::begin::Guards;
 use super::core::{Core, Waste};
 use super::databases::Databases;
-use super::scan;
+use super::scan::{self, ScanPage};
 use super::stats::add;
-use super::unit::{ScanPage, Unit};
+use super::unit::Unit;
 
 /// Deadlines that are looked at in each partition for their mean.
 const TTL_SAMPLE: usize = 8;

@@ -51,7 +51,8 @@ fn pfdebug(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         b"getreg" => {
             let registers = sketch.registers()?;
             if sketch.make_dense()? {
-                stored.write(call.unit, &key);
+                // As in Redis nobody who watches hears of it: it counts what it counted.
+                call.unit.unheard(|unit| stored.write(unit, &key));
             }
             call.reply.array(REGISTERS);
             registers.values().iter().for_each(|value| call.reply.integer(i64::from(*value)));
@@ -67,7 +68,7 @@ fn pfdebug(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         b"todense" => {
             let converted = sketch.make_dense()?;
             if converted {
-                stored.write(call.unit, &key);
+                call.unit.unheard(|unit| stored.write(unit, &key));
             }
             call.reply.integer(i64::from(converted));
         }

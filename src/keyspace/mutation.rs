@@ -37,12 +37,14 @@ pub struct At {
     pub fresh: bool,
     /// Where memory keeps what it knows about the key, if that has been looked for.
     pub seat: Option<Seat>,
+    /// Whether those who watch the key hear of it.
+    pub is_heard: bool,
 }
 
 impl At {
     /// Those of a frame that is replayed: nobody has looked at anything.
     pub fn of_frame(lsn: Lsn, now_ms: u64) -> At {
-        At { lsn, now_ms, fresh: false, seat: None }
+        At { lsn, now_ms, fresh: false, seat: None, is_heard: true }
     }
 }
 
@@ -145,7 +147,7 @@ impl Partition {
             }
             Record::Stage { .. } | Record::Databases { .. } => {}
         }
-        if is_told_to_watchers(record) {
+        if at.is_heard && is_told_to_watchers(record) {
             self.watches().mark(keyspace, position, key);
         }
         if at.lsn == PROVISIONAL_LSN && self.touched.last() != Some(&(keyspace, position)) {

@@ -259,12 +259,14 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
     if let Some(last) = last_byte.filter(|last| *last >= len.unwrap_or(0)) {
         written.bytes.insert(last, 0);
     }
+    let mut stored = false;
     call.reply.array(operations.len());
     for operation in operations {
         let raw = read_field(call.unit, &key, &written, operation);
         let old = operation.width.interpret(raw);
         match apply(operation, old) {
             Some((new, answer)) => {
+                stored |= !matches!(operation.action, Action::Get);
                 if new != old {
                     written.write_field(call.unit, &key, operation, new as u64);
                 }
@@ -273,14 +275,21 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
             None => call.reply.null(),
         }
     }
-    if len.is_none() && last_byte.is_some() {
-        call.unit.put(&key, NewString::Copied(b""), None);
-    }
     // A string that is opened for writing becomes raw, whatever is written.
     if written.bytes.is_empty() && last_byte.is_some() && !is_raw {
         call.unit.make_raw(&key);
     }
-    written.flush(call.unit, &key);
+    let change = |unit: &mut Unit<'_>| {
+        if len.is_none() && last_byte.is_some() {
+            unit.put(&key, NewString::Copied(b""), None);
+        }
+        written.flush(unit, &key);
+    };
+    match stored {
+        true => change(call.unit),
+        // As in Redis, where growth for writes that all failed is no change.
+        false => call.unit.unheard(change),
+    }
     Ok(())
 }
 
