@@ -213,6 +213,10 @@ mod tests {
         assert_eq!(written(&|stream| stream.max_deleted_id = id), (19, 10));
         assert_eq!(written(&|stream| stream.first_id = StreamId::ZERO), (19, 10));
         assert_eq!(written(&|stream| stream.groups[0].entries_read = None), (19, 10));
+        let is_empty = |stream: &mut StreamData| {
+            *stream = StreamData { last_id: id, ..StreamData::default() };
+        };
+        assert_eq!(written(&is_empty), (19, 10));
         let consumer = |seen_ms, active_ms| {
             move |stream: &mut StreamData| {
                 let consumer = Consumer { seen_ms, active_ms, ..Consumer::default() };

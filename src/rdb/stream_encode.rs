@@ -25,7 +25,9 @@ pub fn type_of(stream: &StreamData) -> u8 {
         return type_byte::STREAM_3;
     }
     let mut groups = stream.groups.iter();
-    let is_guessed = stream.first_id == stream.lowest_id()
+    // Of a stream without entries Redis guesses that the highest ID comes first.
+    let is_guessed = !stream.entries.is_empty()
+        && stream.first_id == stream.lowest_id()
         && stream.max_deleted_id == StreamId::ZERO
         && stream.entries_added == stream.entries.len() as u64
         && groups.all(|group| group.entries_read == stream.guessed_entries_read(group.last_id));
