@@ -92,7 +92,9 @@ impl Crowding {
         if self.batches < WINDOW {
             return None;
         }
-        let waits = 2 * self.waited > self.batches;
+        // Who does both stays where it is.
+        let quarters = if here == team.place(self.home.index, true) { 1 } else { 3 };
+        let waits = 4 * self.waited > quarters * self.batches;
         let home = team.place(self.home.index, waits);
         let beside = if self.writes { 0 } else { home % (team.serving / 2).max(1) };
         let assigned = self.partition.map(|partition| (partition + beside) % team.serving);
@@ -190,11 +192,18 @@ mod tests {
         let mut crowding = at(5);
         note(&mut crowding, WINDOW, None, false);
         assert_eq!(crowding.better_worker(5, few), Some(7));
-        note(&mut crowding, WINDOW / 2, None, false);
-        assert_eq!(crowding.better_worker(7, few), None, "too early to say");
+        let half = |crowding: &mut Crowding| {
+            (0..WINDOW).for_each(|number| crowding.note(None, false, number % 2 == 0));
+        };
+        half(&mut crowding);
+        assert_eq!(crowding.better_worker(7, few), None, "it reads as much as it writes");
         (0..WINDOW).for_each(|_| crowding.note(None, false, true));
-        assert_eq!(crowding.better_worker(7, few), Some(1), "most batches waited for the disk");
+        assert_eq!(crowding.better_worker(7, few), Some(1), "its batches wait for the disk");
+        half(&mut crowding);
+        assert_eq!(crowding.better_worker(1, few), None, "it writes as much as it reads");
         note(&mut crowding, WINDOW, None, false);
-        assert_eq!(crowding.better_worker(1, all(8)), Some(5));
+        assert_eq!(crowding.better_worker(1, few), Some(7));
+        note(&mut crowding, WINDOW, None, false);
+        assert_eq!(crowding.better_worker(7, all(8)), Some(5));
     }
 }
