@@ -9,8 +9,8 @@ use crate::types::{Durability, Lsn};
 
 use super::Engine;
 use super::begin::{Begin, Intent};
-use super::scan::ScanPage;
-use super::unit::{Key, NewString, Unit, ValueRef};
+
+use super::unit::{Key, NewString, ScanPage, Unit, ValueRef};
 
 /// Bytes that a record takes beyond its key and value, at most.
 const RECORD_OVERHEAD_BYTES: u64 = 64;

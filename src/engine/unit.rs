@@ -21,6 +21,7 @@ use crate::value::string::{PROVISIONAL_LSN, StringHandle};
 use super::begin::{Finished, Guards, Lookups};
 use super::cold_read::Aside;
 use super::core::{Core, Waste};
+pub use super::scan::ScanPage;
 use super::shard::{Shard, known_lsn};
 use super::staging::Staged;
 pub use super::unit_copy::NewString;
