@@ -9,7 +9,6 @@ use crate::types::{Durability, Lsn};
 
 use super::Engine;
 use super::begin::{Begin, Intent};
-
 use super::unit::{Key, NewString, ScanPage, Unit, ValueRef};
 
 /// Bytes that a record takes beyond its key and value, at most.
