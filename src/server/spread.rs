@@ -142,9 +142,13 @@ impl Spread {
     }
 }
 
-/// Looks at the workers until none are left, and tells them how many shall serve.
+/// Looks at the workers until none are left, and tells them how many shall serve. A single one
+/// always does.
 pub async fn watch(colleagues: Colleagues, services: Arc<Services>) {
     let stats = &services.stats;
+    if stats.worker_count() == 1 {
+        return;
+    }
     let mut spread = Spread::new(stats.serving());
     let mut times = Vec::new();
     let mut looked = Instant::now();

@@ -30,7 +30,6 @@ const LONELY_BATCHES: u32 = 8;
 /// Batches in a row that all wait for the disk, of any clients, after which the same holds: whoever
 /// is here writes.
 const WRITING_BATCHES: u32 = 64;
-
 /// Groups of commands in a row that met no other worker in any partition, after which there is
 /// none, in effect: they take about a millisecond.
 const LONELY_GROUPS: u32 = 64;
@@ -63,8 +62,8 @@ pub struct Worker {
     wants: Notify,
     last_client: Cell<u64>,
     batches_in_a_row: Cell<u32>,
-    groups_to_go: Cell<u32>,
     writes_in_a_row: Cell<u32>,
+    lonely_groups_in_a_row: Cell<u32>,
 }
 
 impl Worker {
@@ -101,14 +100,13 @@ impl Worker {
 
     /// Notes a group of commands, and whether it used a partition after another worker.
     pub fn note_turns(&self, is_shared: bool) {
-        let left = self.groups_to_go.get();
-        self.groups_to_go.set(if is_shared { LONELY_GROUPS } else { left.saturating_sub(1) });
+        count_in_a_row(&self.lonely_groups_in_a_row, !is_shared);
     }
 
     /// Whether nobody else wants partitions that this worker locks, as far as it has seen. Who
     /// waits for one may wait for as long as this thread waits for a core.
     pub fn is_alone(&self) -> bool {
-        self.services.stats.serving() == 1 && self.groups_to_go.get() == 0
+        self.services.stats.serving() == 1 && self.lonely_groups_in_a_row.get() >= LONELY_GROUPS
     }
 
     /// Asks for a commit of all up to `lsn`, once the batches that are ready have joined it.
@@ -166,8 +164,9 @@ pub fn run(index: usize, services: Arc<Services>, bell: Arc<Bell>, intake: Intak
         wants: Notify::new(),
         last_client: Cell::new(0),
         batches_in_a_row: Cell::new(0),
-        groups_to_go: Cell::new(0),
         writes_in_a_row: Cell::new(0),
+        // It has met nobody yet.
+        lonely_groups_in_a_row: Cell::new(LONELY_GROUPS),
         services,
     });
     let local = LocalSet::new();

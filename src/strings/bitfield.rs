@@ -266,7 +266,7 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
         let old = operation.width.interpret(raw);
         match apply(operation, old) {
             Some((new, answer)) => {
-                stored |= !matches!(operation.action, Action::Get);
+                stored |= operation.action != Action::Get;
                 if new != old {
                     written.write_field(call.unit, &key, operation, new as u64);
                 }
