@@ -86,7 +86,7 @@ fn carry(
     };
     loop {
         let intent = Intent::write(rig.engine.now_ms(), 1000);
-        match rig.engine.begin_copying(&keys, false, intent, &copying)? {
+        match rig.engine.begin_copying(&keys, false, intent, Some(&copying))? {
             Begin::Ready(mut unit) => {
                 match renames {
                     true => unit.rename(&keys[0], &keys[1]),
@@ -306,7 +306,7 @@ fn nothing_is_staged_for_a_copy_that_keeps_what_is_there() {
             staged: &[],
         };
         let intent = Intent::write(rig.engine.now_ms(), 1000);
-        rig.engine.begin_copying(&keys, false, intent, &copying).is_ok()
+        rig.engine.begin_copying(&keys, false, intent, Some(&copying)).is_ok()
     };
     assert_eq!((begins(true), begins(false)), (true, false));
     rig.delete(b"to");

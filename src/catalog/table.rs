@@ -153,13 +153,14 @@ impl<T: Copy> NameIndex<T> {
 /// A hash of the first eight bytes, the last eight and the length, blind to the case of letters.
 fn hash_name(name: &[u8]) -> usize {
     const CASE_BITS: u64 = 0x2020_2020_2020_2020;
-    let cut = name.len().min(8);
-    let mut head = [0; 8];
-    let mut tail = [0; 8];
-    head[..cut].copy_from_slice(&name[..cut]);
-    tail[..cut].copy_from_slice(&name[name.len() - cut..]);
-    let head = u64::from_le_bytes(head) | CASE_BITS;
-    let tail = u64::from_le_bytes(tail) | CASE_BITS;
+    let (head, tail) = match (name.first_chunk(), name.last_chunk()) {
+        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+        _ => {
+            let short = name.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            (short, short)
+        }
+    };
+    let (head, tail) = (head | CASE_BITS, tail | CASE_BITS);
     let mixed =
         (head ^ tail.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 40) as usize

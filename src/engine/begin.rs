@@ -143,7 +143,7 @@ impl Core {
         self.start(keys, &intent, false, None).unwrap_or_else(|_| unreachable!("it copies nothing"))
     }
 
-    /// As [`Core::begin`], or [`Core::begin_all`] for `all`, for a unit that copies values.
+    /// As [`Core::begin`], or [`Core::begin_all`] for `all`, for a unit that may copy values.
     ///
     /// # Errors
     /// With what must be logged ahead before it can begin.
@@ -152,9 +152,9 @@ impl Core {
         keys: &[Key<'_>],
         all: bool,
         intent: Intent,
-        copying: &Copying<'_>,
+        copying: Option<&Copying<'_>>,
     ) -> Copied<Begin<'e>> {
-        self.start(keys, &intent, all, Some(copying))
+        self.start(keys, &intent, all, copying)
     }
 
     /// Locks every shard and starts a unit on the whole keyspace; `keys` are those it will touch.

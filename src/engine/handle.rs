@@ -245,7 +245,7 @@ impl Engine {
         self.core.begin_all(keys, intent)
     }
 
-    /// As [`Engine::begin`], or [`Engine::begin_all`] for `all`, for a unit that copies values.
+    /// As [`Engine::begin`], or [`Engine::begin_all`] for `all`, for a unit that may copy values.
     ///
     /// # Errors
     /// With a huge value that must be logged ahead, by [`Engine::stage`], before it can begin.
@@ -254,7 +254,7 @@ impl Engine {
         keys: &[Key<'_>],
         all: bool,
         intent: Intent,
-        copying: &Copying<'_>,
+        copying: Option<&Copying<'_>>,
     ) -> Copied<Begin<'e>> {
         self.core.begin_copying(keys, all, intent, copying)
     }

@@ -11,6 +11,8 @@ use super::shape::size_class;
 
 /// Fewest words of a leaf that has any.
 const WORDS_MIN: usize = 2;
+/// Arrays of so many bytes grow by every second class of the allocator.
+const COARSE_BYTES: usize = 2 << 10;
 
 /// Sorted words with counts of their states.
 #[derive(Default)]
@@ -27,9 +29,19 @@ fn fill_max(words: usize) -> usize {
     words - words / 13
 }
 
-/// The array size behind `words`: the next class of the allocator, 1.14 to 1.25 times as large.
+/// The array size behind `words`: the next class of the allocator, 1.14 to 1.25 times as large;
+/// every second one where arrays are large.
+///
+/// All leaves have about the same number of entries. So they leave a class at about the same time,
+/// and what is left there holds slabs that are mostly empty; the classes that are left out have
+/// eight places in a slab, the others four at most.
 fn larger(words: usize) -> usize {
-    size_class(words * 8 + 1).max(WORDS_MIN * 8) / 8
+    let bytes = words * 8;
+    let larger = match bytes < COARSE_BYTES {
+        true => size_class(bytes + 1).max(WORDS_MIN * 8),
+        false => (bytes + 1).next_multiple_of(1 << (bytes.ilog2() - 1)),
+    };
+    larger / 8
 }
 
 /// The smallest array size that takes `len` entries and one in eight more.
@@ -353,6 +365,16 @@ mod tests {
     }
 
     #[test]
+    fn arrays_grow_by_classes_and_large_ones_by_every_second() {
+        let sizes = std::iter::successors(Some(WORDS_MIN), |words| Some(larger(*words)));
+        let bytes: Vec<usize> =
+            sizes.map(|words| words * 8).take_while(|size| *size < 9000).collect();
+        let large = bytes.iter().position(|size| *size == 1024).unwrap();
+        assert_eq!(bytes[large..], [1024, 1280, 1536, 1792, 2048, 3072, 4096, 6144, 8192]);
+        assert!(bytes[..=large].iter().all(|size| *size == size_class(*size)));
+    }
+
+    #[test]
     fn uniform_tags_fill_a_leaf_before_it_grows() {
         let mut leaf = Leaf::default();
         let mut tag = 0u16;
@@ -361,7 +383,8 @@ mod tests {
             leaf.insert(entry(tag, number));
             let words = leaf.words().len();
             assert!(number < fill_max(words));
-            assert!(words < 16 || (number + 1) * 100 >= words * 72, "{number} of {words}");
+            let least = if words * 8 > COARSE_BYTES { 61 } else { 72 };
+            assert!(words < 16 || (number + 1) * 100 >= words * least, "{number} of {words}");
         }
     }
 

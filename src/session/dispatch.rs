@@ -177,12 +177,9 @@ impl<'d> Dispatcher<'d> {
         if row.has(flag::SCANS) {
             return self.scan(row, run, session, request, out);
         }
-        let begin = match self.begin(row, session, request) {
-            Ok(begin) => begin,
-            Err(order) => return self.wait(row, session, Wait::Stage(order), out),
-        };
-        match begin {
-            Begin::Ready(mut unit) => {
+        // A unit is large: it is moved once.
+        match self.begin(row, session, request) {
+            Ok(Begin::Ready(mut unit)) => {
                 let may_block = row.has(flag::BLOCKING);
                 let (db, args, mark) = (session.db, request.args, out.mark());
                 let block = self.run_in_unit((row, run), &mut unit, session, args, out, may_block);
@@ -199,12 +196,13 @@ impl<'d> Dispatcher<'d> {
                 self.stats.looked(finished.lookups);
                 Outcome::Done(self.gate(session, finished.observed))
             }
-            Begin::Wait => Outcome::Retry(Wait::LogRoom),
-            Begin::Refused(error) => self.reject(session, row, out, &refusal_text(&error)),
-            Begin::Cold(fetch) if row.has(flag::MEMBERS) => {
+            Ok(Begin::Wait) => Outcome::Retry(Wait::LogRoom),
+            Ok(Begin::Refused(error)) => self.reject(session, row, out, &refusal_text(&error)),
+            Ok(Begin::Cold(fetch)) if row.has(flag::MEMBERS) => {
                 self.read_aside(run, session, request, fetch)
             }
-            Begin::Cold(fetch) => self.wait(row, session, Wait::Cold(fetch), out),
+            Ok(Begin::Cold(fetch)) => self.wait(row, session, Wait::Cold(fetch), out),
+            Err(order) => self.wait(row, session, Wait::Stage(order), out),
         }
     }
 
@@ -258,28 +256,26 @@ impl<'d> Dispatcher<'d> {
             frame_bytes: self.frame_bytes(row, args, request.bytes),
             now_ms: self.now_ms,
         };
-        Ok(match row.keys {
+        match row.keys {
             KeyPlan::First => {
                 let key = Key { db: session.db, position: request.position, bytes: args.get(1) };
-                if row.has(flag::COPIES) {
-                    return self.begin_copying(row, session, args, &[key], intent);
+                match row.has(flag::COPIES) {
+                    true => self.begin_copying(row, session, args, &[key], intent),
+                    false => engine.begin_copying(&[key], false, intent, None),
                 }
-                engine.begin(&[key], intent)
             }
-            _ if row.has(flag::ALL_KEYS) => engine.begin_all(&[], intent),
-            KeyPlan::None => engine.begin(&[], intent),
+            _ if row.has(flag::ALL_KEYS) => engine.begin_copying(&[], true, intent, None),
+            KeyPlan::None => engine.begin_copying(&[], false, intent, None),
             KeyPlan::Specs => {
                 let mut keys = SmallVec::new();
                 self.collect_keys(row, args, session.db, &mut keys);
-                if row.has(flag::REACHES) && args.len() > 2 {
-                    return Ok(engine.begin_all(&keys, intent));
+                let reaches = row.has(flag::REACHES) && args.len() > 2;
+                match row.has(flag::COPIES) && !reaches {
+                    true => self.begin_copying(row, session, args, &keys, intent),
+                    false => engine.begin_copying(&keys, reaches, intent, None),
                 }
-                if row.has(flag::COPIES) {
-                    return self.begin_copying(row, session, args, &keys, intent);
-                }
-                engine.begin(&keys, intent)
             }
-        })
+        }
     }
 
     fn begin_copying(
@@ -299,7 +295,7 @@ impl<'d> Dispatcher<'d> {
             wholes: whole.as_slice(),
             staged: &session.staged,
         };
-        self.services.engine.begin_copying(keys, false, intent, &copying)
+        self.services.engine.begin_copying(keys, false, intent, Some(&copying))
     }
 
     /// A bound of the frame that a request can lead to, without values that it copies and removals

@@ -103,7 +103,7 @@ impl<'d> Dispatcher<'d> {
                 };
                 let copying =
                     Copying { bytes: &|stands, _| bytes(stands), wholes: &[], staged: &[] };
-                engine.begin_copying(&keys, false, intent, &copying).ok()?
+                engine.begin_copying(&keys, false, intent, Some(&copying)).ok()?
             }
         };
         match begin {

@@ -213,7 +213,7 @@ impl<'d> Dispatcher<'d> {
                     wholes: &touched.wholes,
                     staged: &session.staged,
                 };
-                engine.begin_copying(&touched.keys, all, intent, &copying)
+                engine.begin_copying(&touched.keys, all, intent, Some(&copying))
             }
             (false, true) => Ok(engine.begin_all(&touched.keys, intent)),
             (false, false) => Ok(engine.begin(&touched.keys, intent)),

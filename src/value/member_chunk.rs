@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use crate::limits::{MEMBER_CHUNK_BYTES_MAX, MEMBER_CHUNK_ITEMS_MAX};
-use crate::prefetch::prefetch_bytes;
+use crate::prefetch::{prefetch_bytes, prefetch_line};
 use crate::types::HashSeed;
 use crate::value::chunks::Chunk;
 use crate::value::item::{Item, Lengths};
@@ -226,6 +226,12 @@ impl MemberChunk {
         position(&self.tags, hash as u16)
     }
 
+    /// Starts to bring the place of a new item into the cache.
+    #[inline]
+    pub fn prefetch_end(&self) {
+        prefetch_line(self.data.as_ptr().wrapping_add(self.data.len()));
+    }
+
     /// Starts to bring the item with this index into the cache.
     #[inline]
     pub fn prefetch(&self, index: usize) {
@@ -410,20 +416,24 @@ impl MemberChunk {
 /// Index of the first tag that is equal.
 #[inline]
 fn position(tags: &[u16], tag: u16) -> Option<usize> {
-    let (blocks, rest) = tags.as_chunks::<LANES>();
-    let from = blocks.iter().position(|block| is_among(block, tag));
-    let (from, block) = match from {
-        Some(number) => (number * LANES, &blocks[number][..]),
-        None => (tags.len() - rest.len(), rest),
-    };
-    let (blocks, rest) = block.as_chunks::<LANES_LEFT>();
-    let near = blocks.iter().position(|block| is_among(block, tag));
-    let (near, block) = match near {
-        Some(number) => (number * LANES_LEFT, &blocks[number][..]),
-        None => (block.len() - rest.len(), rest),
-    };
-    let index = block.iter().position(|other| *other == tag)?;
+    let from = block_with::<LANES>(tags, tag)?;
+    let block = &tags[from..tags.len().min(from + LANES)];
+    let near = block_with::<LANES_LEFT>(block, tag)?;
+    let index = block[near..].iter().position(|other| *other == tag)?;
     Some(from + near + index)
+}
+
+/// Where the first block begins that has the tag, of those that together are all tags; the last
+/// ones overlap where they do not fit. None when it is nowhere; tags that are no block might have
+/// it.
+#[inline]
+fn block_with<const N: usize>(tags: &[u16], tag: u16) -> Option<usize> {
+    let Some(last) = tags.last_chunk::<N>() else { return Some(0) };
+    let mut blocks = tags.as_chunks::<N>().0.iter();
+    match blocks.position(|block| is_among(block, tag)) {
+        Some(number) => Some(number * N),
+        None => is_among(last, tag).then_some(tags.len() - N),
+    }
 }
 
 /// Whether a tag is in a block; without branches, so that it becomes a few vector instructions.

@@ -50,14 +50,16 @@ impl<'m> Near<'m> {
         Near { chunk, place }
     }
 
-    /// Starts to bring the member's item.
+    /// Starts to bring the member's item, or the place for it.
     pub fn prefetch(self) {
         let index = match self.place {
             Place::Hash(hash) => self.chunk.likely_index(hash),
             Place::Index(index) => Some(index as usize),
         };
-        if let Some(index) = index {
-            self.chunk.prefetch(index);
+        match index {
+            Some(index) => self.chunk.prefetch(index),
+            // It may be about to be put there.
+            None => self.chunk.prefetch_end(),
         }
     }
 }

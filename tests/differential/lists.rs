@@ -83,7 +83,9 @@ pub const ROWS: &[Row] = &[
     (8, "SORT", &[LIST_OR_KEY, Word("ALPHA"), LIMIT, Maybe(&[Word("DESC")])]),
     (8, "SORT", &[LIST, Word("BY"), Word("none"), LIMIT, Word("GET"), SORT_PATTERN,
         Maybe(&[Word("GET"), SORT_PATTERN]), Maybe(&[Word("STORE"), LIST])]),
-    (4, "SORT_RO", &[LIST_OR_KEY, Word("ALPHA"), Maybe(&[Word("GET"), SORT_PATTERN])]),
+    // `GET #` shows the elements, so that those with zero bytes are known (see "collation-ro").
+    (4, "SORT_RO", &[LIST_OR_KEY, Word("ALPHA"), Maybe(&[Word("GET"), SORT_PATTERN, Word("GET"),
+        Word("#")])]),
     (12, "OBJECT", &[Word("ENCODING"), LIST]),
     (6, "GET", &[LIST]),
     (2, "APPEND", &[LIST, Value]),

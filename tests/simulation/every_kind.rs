@@ -74,7 +74,7 @@ pub fn copy_staged(engine: &Engine, from: &[u8], to: &[u8]) {
             wholes: &[WholeCopy { from: 0, to: 1, keeps: false }],
             staged: &staged,
         };
-        match engine.begin_copying(&keys, false, Intent::write(NOW_MS, 1000), &copying) {
+        match engine.begin_copying(&keys, false, Intent::write(NOW_MS, 1000), Some(&copying)) {
             Err(order) => staged.push(Arc::new(engine.stage(*order, &|| true).unwrap())),
             Ok(Begin::Ready(mut unit)) if !staged.is_empty() => {
                 return unit.copy(&keys[0], &keys[1]);

@@ -176,7 +176,7 @@ impl World {
         let copying = Copying { bytes: &|_, _| 0, wholes: &[WHOLE], staged: &[] };
         loop {
             let intent = Intent::write(engine.now_ms(), 400);
-            match engine.begin_copying(&keys, false, intent, &copying) {
+            match engine.begin_copying(&keys, false, intent, Some(&copying)) {
                 Err(order) => {
                     let staged = stage(engine, *order, pesters)?;
                     self.reached.staged += 1;
@@ -232,7 +232,7 @@ impl World {
                 staged: &staged,
             };
             let intent = Intent::write(engine.now_ms(), 400);
-            match engine.begin_copying(&keys, false, intent, &copying) {
+            match engine.begin_copying(&keys, false, intent, Some(&copying)) {
                 Err(order) => {
                     let done = stage(engine, *order, manner.pesters)?;
                     self.reached.staged += 1;
