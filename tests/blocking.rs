@@ -271,6 +271,47 @@ fn long_names_of_what_is_waited_for_have_room_in_the_log() {
     assert_eq!(client.ask(&["XLEN", &key]), Value::Integer(1), "the server lives");
 }
 
+/// What a transaction makes ready is looked at in the order of the call, and a reader is told of
+/// all streams.
+#[test]
+fn who_waits_for_several_keys_sees_all_that_a_transaction_has_changed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = start(&dir);
+    let mut client = server.connect();
+    for stream in ["first", "second", "third"] {
+        client.ask(&["XGROUP", "CREATE", stream, "group", "$", "MKSTREAM"]);
+    }
+    let streams = ["STREAMS", "first", "third", "second"];
+    let read = [&["XREAD", "BLOCK", "0"], &streams[..], &["$", "$", "$"]].concat();
+    let group = ["XREADGROUP", "GROUP", "group", "me", "BLOCK", "0"];
+    let group = [&group[..], &streams[..], &[">", ">", ">"]].concat();
+    // Whichever partition comes first, one of the two pairs stands the other way round.
+    let pop = ["BLPOP", "one", "two", "three", "0"];
+    let other = ["BLPOP", "one", "{three}", "{two}", "0"];
+    let calls = [&read[..], &group[..], &pop, &other];
+    let mut waiting: Vec<Client> = (0..calls.len()).map(|_| server.connect()).collect();
+    for (waiting, call) in waiting.iter_mut().zip(calls) {
+        waiting.send(call).expect("the server reads");
+    }
+    until_blocked(&mut client, waiting.len());
+    client.ask(&["MULTI"]);
+    for stream in ["second", "first"] {
+        client.ask(&["XADD", stream, "7-1", "field", "value"]);
+    }
+    for list in ["three", "two", "{two}", "{three}"] {
+        client.ask(&["RPUSH", list, "element"]);
+    }
+    client.ask(&["EXEC"]);
+    let entries = r#"[["7-1", ["field", "value"]]]"#;
+    let streams = format!(r#"[["first", {entries}], ["second", {entries}]]"#);
+    let popped = [r#"["two", "element"]"#, r#"["{three}", "element"]"#];
+    let wanted = [&streams[..], &streams, popped[0], popped[1]];
+    for (waiting, wanted) in waiting.iter_mut().zip(wanted) {
+        assert_eq!(waiting.read().expect("a reply").to_string(), wanted);
+    }
+    assert_eq!(client.ask(&["LLEN", "three"]), Value::Integer(1));
+}
+
 /// An entry that is left pending while they wait goes to one of them once it is idle enough, though
 /// nobody touches the stream; then it waits for the other one.
 #[test]

@@ -214,7 +214,7 @@ impl Unit<'_> {
         };
         let mut passed_over = Vec::new();
         while let Some(waiter) = waiters.pop_front() {
-            match self.attempt(&waiter.key(), &waiter.ticket) {
+            match self.attempt_in_order(&waiter) {
                 Attempt::Served | Attempt::Gone => {}
                 Attempt::Nothing => passed_over.push(waiter),
                 // Few queues have such clients; those that have are looked through.
@@ -231,6 +231,19 @@ impl Unit<'_> {
         if !waiters.is_empty() {
             self.guards[index].1.waiting.by_place.insert(place, waiters);
         }
+    }
+
+    /// As [`Unit::attempt`], from the first of the call's keys: those in front may have become
+    /// ready in this unit as well.
+    fn attempt_in_order(&mut self, waiter: &Waiter) -> Attempt {
+        let Waiter { index, ticket, .. } = waiter;
+        for waited in &ticket.0.keys[..*index] {
+            let key = waited.as_key();
+            if self.holds(&key) && matches!(self.attempt(&key, ticket), Attempt::Served) {
+                return Attempt::Served;
+            }
+        }
+        self.attempt(&waiter.key(), ticket)
     }
 
     fn attempt(&mut self, key: &Key<'_>, ticket: &Ticket) -> Attempt {
@@ -264,7 +277,7 @@ impl Unit<'_> {
     }
 
     /// Whether a key's partition is locked, and the key hot.
-    fn holds(&self, key: &Key<'_>) -> bool {
+    pub fn holds(&self, key: &Key<'_>) -> bool {
         let shard = self.core.shard_of(key.position);
         let guard = self.guards.binary_search_by_key(&shard, |(index, _)| *index);
         guard.is_ok_and(|index| {

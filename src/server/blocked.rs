@@ -124,7 +124,8 @@ impl Connection {
                 Ok(None) => return Some(End::Unblocked),
                 Ok(Some(Event::Served(output, lsn))) => return Some(End::Served(output, lsn)),
                 Ok(Some(Event::Ready)) => self.serve_by_myself(&blocked.ticket).await?,
-                Ok(Some(Event::RetryIn(ms))) => retry = after(ms),
+                // Each of its keys may tell a time of its own.
+                Ok(Some(Event::RetryIn(ms))) => retry = retry.into_iter().chain(after(ms)).min(),
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::command::spec::key_flag::{ACCESS, RO};
 use crate::command::spec::{
     Arg, ArgKind, BeginSearch, Call, Command, Failure, FindKeys, Group, KeySpec, Spec, flag,
 };
-use crate::engine::unit::Key;
+use crate::engine::unit::{Key, Unit};
 use crate::resp::write::{Protocol, Reply};
 use crate::types::ValueKind;
 use crate::value::stream::Stream;
@@ -137,9 +137,20 @@ impl Asked {
         (args.get(at), args.get(at + self.streams))
     }
 
-    /// The index of a key's stream.
-    pub fn index_of(&self, args: &Args<'_>, key: &Key<'_>) -> Option<usize> {
-        (0..self.streams).find(|index| self.stream(args, *index).0 == key.bytes)
+    /// The key of a stream when a call that waited is served, where the unit holds a stream there.
+    /// What it does not hold has not changed since it was found to have nothing.
+    pub fn held<'a>(
+        &self,
+        unit: &mut Unit<'_>,
+        (db, args): (u32, &Args<'a>),
+        index: usize,
+    ) -> Option<Key<'a>> {
+        let key = unit.key(db, self.stream(args, index).0);
+        if !unit.holds(&key) {
+            return None;
+        }
+        let kind = unit.probe(&key).map(|view| view.value.kind());
+        (kind == Some(ValueKind::Stream)).then_some(key)
     }
 }
 
@@ -230,14 +241,7 @@ fn xread(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         }
     }
     if !ready.is_empty() {
-        reply_streams(call.reply, ready.len());
-        for (key, from) in ready {
-            reply_key(call.reply, key.bytes);
-            if let Some(view) = call.unit.seen(&key) {
-                reply_behind(call.reply, stream_of(&view)?, from, asked.count);
-            }
-        }
-        return Ok(());
+        return tell(call, &ready, asked.count);
     }
     match asked.timeout_ms {
         None => call.reply.null_array(),
@@ -250,22 +254,38 @@ fn xread(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answers from one stream, whose IDs have been told by now.
-fn serve(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
-    if !call.holds(key, ValueKind::Stream) {
-        return Ok(false);
+/// Replies with so many entries at most of each stream, from behind an ID on.
+fn tell(
+    call: &mut Call<'_, '_, '_>,
+    ready: &[(Key<'_>, StreamId)],
+    count: usize,
+) -> Result<(), Failure> {
+    reply_streams(call.reply, ready.len());
+    for (key, from) in ready {
+        reply_key(call.reply, key.bytes);
+        if let Some(view) = call.unit.seen(key) {
+            reply_behind(call.reply, stream_of(&view)?, *from, count);
+        }
     }
+    Ok(())
+}
+
+/// Answers from all streams that are ready now; their IDs have been told before.
+fn serve(call: &mut Call<'_, '_, '_>, _: &Key<'_>) -> Result<bool, Failure> {
     let asked = Asked::parse(call.args, false)?;
-    let index = asked.index_of(call.args, key).expect("one of the call's keys");
-    let from = id::parse(asked.stream(call.args, index).1, 0)?;
-    let Some(stream) = read_stream(call.unit, key)? else { return Ok(false) };
-    if count_behind(stream, from) == 0 {
-        return Ok(false);
+    let mut ready = Vec::new();
+    for index in 0..asked.streams {
+        let Some(key) = asked.held(call.unit, (call.db, call.args), index) else { continue };
+        let from = id::parse(asked.stream(call.args, index).1, 0)?;
+        let stream = read_stream(call.unit, &key)?;
+        if stream.is_some_and(|stream| count_behind(stream, from) > 0) {
+            ready.push((key, from));
+        }
     }
-    reply_streams(call.reply, 1);
-    reply_key(call.reply, key.bytes);
-    reply_behind(call.reply, stream, from, asked.count);
-    Ok(true)
+    if !ready.is_empty() {
+        tell(call, &ready, asked.count)?;
+    }
+    Ok(!ready.is_empty())
 }
 
 #[cfg(test)]

@@ -134,10 +134,7 @@ fn xreadgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         served += usize::from(reader.read(call.unit, &mut reply, &key, from)?);
     }
     match asked.timeout_ms {
-        _ if served > 0 => {
-            reply_streams(call.reply, served);
-            output.pieces(0).for_each(|piece| call.reply.output().push_bytes(piece));
-        }
+        _ if served > 0 => reply_served(call.reply, served, &output),
         None => call.reply.null_array(),
         Some(timeout_ms) => {
             let keys = asked.keys_at..asked.keys_at + asked.streams;
@@ -148,7 +145,8 @@ fn xreadgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answers from one stream; where the group is gone, there is nothing to wait for.
+/// Answers from all streams that are ready now; where the group of the one that changed is gone,
+/// there is nothing to wait for.
 fn serve(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
     let asked = Asked::parse(call.args, true)?;
     let reader = Reader::of(&asked, call.args, call.unit.now_ms());
@@ -160,13 +158,33 @@ fn serve(call: &mut Call<'_, '_, '_>, key: &Key<'_>) -> Result<bool, Failure> {
         call.block = Some(Block { retry_ms, ..Block::new(0..0, None, serve, served_bytes) });
         return Ok(false);
     }
-    reply_streams(call.reply, 1);
-    reader.read(call.unit, call.reply, key, Source::New)
+    let (mut output, mut served) = (Output::default(), 0);
+    let mut reply = Reply::new(&mut output, call.reply.protocol());
+    for index in 0..asked.streams {
+        if let Some(key) = asked.held(call.unit, (call.db, call.args), index) {
+            served += usize::from(reader.read(call.unit, &mut reply, &key, Source::New)?);
+        }
+    }
+    reply_served(call.reply, served, &output);
+    Ok(true)
+}
+
+/// Replies with what so many streams have told.
+fn reply_served(reply: &mut Reply<'_>, served: usize, output: &Output) {
+    reply_streams(reply, served);
+    output.pieces(0).for_each(|piece| reply.output().push_bytes(piece));
 }
 
 fn served_bytes(args: &Args<'_>, unit: &mut Unit<'_>, key: &Key<'_>) -> u64 {
-    let facts = unit.probe(key).map_or(0, |view| frame_bytes(args, view.value));
-    facts + (key.bytes.len() + Record::HEAD_BYTES_MAX) as u64
+    let Ok(asked) = Asked::parse(args, true) else { return 0 };
+    let mut bytes = 0;
+    for index in 0..asked.streams {
+        if let Some(key) = asked.held(unit, (key.db, args), index) {
+            let facts = unit.probe(&key).map_or(0, |view| frame_bytes(args, view.value));
+            bytes += facts + (key.bytes.len() + Record::HEAD_BYTES_MAX) as u64;
+        }
+    }
+    bytes
 }
 
 impl<'a> Reader<'a> {
