@@ -18,6 +18,9 @@ use super::{File, Mapping, OpenMode, Storage, mmap};
 /// Zeros are written in pieces of this size, in bytes, and synced after each, so that the fdatasync
 /// of a commit never finds a whole segment of zeros in front of it.
 const ZERO_STEP_BYTES: usize = 1 << 20;
+/// Each piece is written by calls of this size, in bytes. Linux caches what one call wrote in a
+/// folio as large as that, and each small write and sync in it later looks at all of its blocks.
+const ZERO_WRITE_BYTES: usize = 16 << 10;
 static ZEROS: [u8; ZERO_STEP_BYTES] = [0; ZERO_STEP_BYTES];
 
 /// A data directory on a file system.
@@ -158,9 +161,11 @@ impl DiskFile {
         let mut offset = from;
         while offset < to {
             let step = (to - offset).min(ZERO_STEP_BYTES as u64);
-            self.file.write_all_at(&ZEROS[..step as usize], offset)?;
+            for zeros in ZEROS[..step as usize].chunks(ZERO_WRITE_BYTES) {
+                self.file.write_all_at(zeros, offset)?;
+                offset += zeros.len() as u64;
+            }
             self.file.sync_data()?;
-            offset += step;
         }
         Ok(())
     }
