@@ -15,6 +15,12 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Longest wait for work in the background to end, the time between two looks at it, and how many
+/// looks in a row have to find none: a merge may follow a checkpoint.
+const REST_TIMEOUT: Duration = Duration::from_secs(60);
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
+const CALM_LOOKS: u32 = 5;
+
 /// One of the three.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
@@ -155,6 +161,25 @@ impl Server {
             std::thread::sleep(Duration::from_micros(200));
         }
         Err("it does not answer".to_owned())
+    }
+
+    /// Waits until no work is under way in the background: checkpoints and merges, or what the
+    /// peers have in their place.
+    pub fn rest(&self) -> Result<(), String> {
+        let mut client = self.client()?;
+        let begun = Instant::now();
+        let mut calm = 0;
+        while calm < CALM_LOOKS && begun.elapsed() < REST_TIMEOUT {
+            let info = client
+                .call(&["INFO", "persistence"])
+                .map_err(|error| error.to_string())?;
+            let info = String::from_utf8_lossy(&info);
+            let is_calm = |field: &str| info.contains(&format!("{field}_in_progress:0\r\n"));
+            let are_calm = is_calm("rdb_bgsave") && is_calm("aof_rewrite");
+            calm = if are_calm { calm + 1 } else { 0 };
+            std::thread::sleep(LOOK_PERIOD);
+        }
+        Ok(())
     }
 
     pub fn client(&self) -> Result<Client, String> {

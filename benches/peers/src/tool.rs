@@ -71,9 +71,12 @@ pub fn benchmark(
 
 fn run(mut command: Command, server: &Server, requests: u64, test: &str) -> Result<Run, String> {
     let program = command.get_program().to_owned();
+    server.rest()?;
     let before = server.cpu_seconds();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+    // What the commands have left to do belongs to them, and not to those that follow.
+    server.rest()?;
     let cpu_seconds = server.cpu_seconds() - before;
     let text = String::from_utf8_lossy(&output.stdout);
     let row = text.lines().find(|line| {
