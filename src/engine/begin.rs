@@ -140,7 +140,14 @@ pub(super) type Guards<'e> = SmallVec<[(usize, MutexGuard<'e, Shard>); 1]>;
 impl Core {
     /// Locks the shards of `keys` and starts a unit on them.
     pub fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
-        self.start(keys, &intent, false, None).unwrap_or_else(|_| unreachable!("it copies nothing"))
+        let begin = self.begin_copying(keys, false, intent, None);
+        begin.unwrap_or_else(|_| unreachable!("it copies nothing"))
+    }
+
+    /// Locks every shard and starts a unit on the whole keyspace; `keys` are those it will touch.
+    pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
+        let begin = self.begin_copying(keys, true, intent, None);
+        begin.unwrap_or_else(|_| unreachable!("it copies nothing"))
     }
 
     /// As [`Core::begin`], or [`Core::begin_all`] for `all`, for a unit that may copy values.
@@ -154,21 +161,6 @@ impl Core {
         intent: Intent,
         copying: Option<&Copying<'_>>,
     ) -> Copied<Begin<'e>> {
-        self.start(keys, &intent, all, copying)
-    }
-
-    /// Locks every shard and starts a unit on the whole keyspace; `keys` are those it will touch.
-    pub fn begin_all<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Begin<'e> {
-        self.start(keys, &intent, true, None).unwrap_or_else(|_| unreachable!("it copies nothing"))
-    }
-
-    fn start<'e>(
-        &'e self,
-        keys: &[Key<'_>],
-        intent: &Intent,
-        all: bool,
-        copying: Option<&Copying<'_>>,
-    ) -> Copied<Begin<'e>> {
         let mut frame_bytes = intent.frame_bytes;
         if intent.write {
             // A key past its deadline is removed in the same frame, before it is written (D13).
@@ -177,7 +169,7 @@ impl Core {
         }
         let mut value_bytes = if copying.is_some() { COPIED_BYTES_GUESS } else { 0 };
         loop {
-            let room = match self.admit(intent, frame_bytes.saturating_add(value_bytes)) {
+            let room = match self.admit(&intent, frame_bytes.saturating_add(value_bytes)) {
                 Admission::Free => None,
                 Admission::Granted(room) => Some(room),
                 Admission::Wait => return Ok(Begin::Wait),

@@ -181,11 +181,7 @@ impl Unit<'_> {
 
     /// Serves a client that was woken, if one of its keys is ready. All its keys are locked.
     pub fn serve_woken(&mut self, ticket: &Ticket) {
-        for waited in &ticket.0.keys {
-            if matches!(self.attempt(&waited.as_key(), ticket), Attempt::Served) {
-                return;
-            }
-        }
+        self.serve_from(&ticket.0.keys, ticket);
     }
 
     /// Serves those who wait for what this unit has made ready, and for what serving makes ready.
@@ -237,13 +233,18 @@ impl Unit<'_> {
     /// ready in this unit as well.
     fn attempt_in_order(&mut self, waiter: &Waiter) -> Attempt {
         let Waiter { index, ticket, .. } = waiter;
-        for waited in &ticket.0.keys[..*index] {
-            let key = waited.as_key();
-            if self.holds(&key) && matches!(self.attempt(&key, ticket), Attempt::Served) {
-                return Attempt::Served;
-            }
+        match self.serve_from(&ticket.0.keys[..*index], ticket) {
+            true => Attempt::Served,
+            false => self.attempt(&waiter.key(), ticket),
         }
-        self.attempt(&waiter.key(), ticket)
+    }
+
+    /// Serves a client from the first of these keys that is ready, of those that the unit holds;
+    /// whether one was.
+    fn serve_from(&mut self, keys: &[WaitedKey], ticket: &Ticket) -> bool {
+        keys.iter()
+            .map(WaitedKey::as_key)
+            .any(|key| self.holds(&key) && matches!(self.attempt(&key, ticket), Attempt::Served))
     }
 
     fn attempt(&mut self, key: &Key<'_>, ticket: &Ticket) -> Attempt {

@@ -15,10 +15,9 @@ pub fn slot_of(key: &[u8]) -> u16 {
 
 fn hash_tag(key: &[u8]) -> &[u8] {
     // Most keys have none. Without branches this takes a few vector instructions.
-    if !key.iter().fold(false, |any, byte| any | (*byte == b'{')) {
-        return key;
-    }
-    let Some(open) = key.iter().position(|&byte| byte == b'{') else {
+    let may_have = key.iter().fold(false, |any, byte| any | (*byte == b'{'));
+    let find = || key.iter().position(|&byte| byte == b'{');
+    let Some(open) = may_have.then(find).flatten() else {
         return key;
     };
     let rest = &key[open + 1..];

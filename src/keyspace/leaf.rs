@@ -36,10 +36,10 @@ fn fill_max(words: usize) -> usize {
 /// and what is left there holds slabs that are mostly empty; the classes that are left out have
 /// eight places in a slab, the others four at most.
 fn larger(words: usize) -> usize {
-    let bytes = words * 8;
+    let (bytes, next) = (words * 8, |bytes: usize| size_class(bytes + 1));
     let larger = match bytes < COARSE_BYTES {
-        true => size_class(bytes + 1).max(WORDS_MIN * 8),
-        false => (bytes + 1).next_multiple_of(1 << (bytes.ilog2() - 1)),
+        true => next(bytes).max(WORDS_MIN * 8),
+        false => next(next(bytes)),
     };
     larger / 8
 }

@@ -91,23 +91,17 @@ impl<'d> Dispatcher<'d> {
             now_ms: self.now_ms,
         };
         let engine = &self.services.engine;
-        let begin = match copies {
-            false => engine.begin(&keys, intent),
-            true => {
-                let bytes = |stands: Standing<'_, '_>| {
-                    let copied = requests.iter().zip(&keys).map(|(request, key)| {
-                        let value = std::iter::once(stands(key));
-                        request.joined_row().spec.copied_bytes(request.args, value)
-                    });
-                    copied.fold(0, u64::saturating_add)
-                };
-                let copying =
-                    Copying { bytes: &|stands, _| bytes(stands), wholes: &[], staged: &[] };
-                engine.begin_copying(&keys, false, intent, Some(&copying)).ok()?
-            }
+        let bytes = |stands: Standing<'_, '_>| {
+            let copied = requests.iter().zip(&keys).map(|(request, key)| {
+                let value = std::iter::once(stands(key));
+                request.joined_row().spec.copied_bytes(request.args, value)
+            });
+            copied.fold(0, u64::saturating_add)
         };
-        match begin {
-            Begin::Ready(unit) if !unit.is_waited_for() => {
+        let copying = Copying { bytes: &|stands, _| bytes(stands), wholes: &[], staged: &[] };
+        let copying = copies.then_some(&copying);
+        match engine.begin_copying(&keys, false, intent, copying) {
+            Ok(Begin::Ready(unit)) if !unit.is_waited_for() => {
                 let runs = requests.iter().zip(&keys);
                 let members = runs.filter_map(|(request, key)| {
                     match request.joined_row().spec.first_member {

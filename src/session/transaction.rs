@@ -205,19 +205,14 @@ impl<'d> Dispatcher<'d> {
         touched.collect(self, calls, session);
         let intent = transaction.intent(self.now_ms, touched.frame_bytes);
         let all = transaction.needs_all_keys();
-        Some(match (touched.copies(), all) {
-            (true, _) => {
-                let args = |index: usize| transaction.queued[index].args.get();
-                let copying = Copying {
-                    bytes: &|stands, is_staged| touched.copied_bytes(args, stands, is_staged),
-                    wholes: &touched.wholes,
-                    staged: &session.staged,
-                };
-                engine.begin_copying(&touched.keys, all, intent, Some(&copying))
-            }
-            (false, true) => Ok(engine.begin_all(&touched.keys, intent)),
-            (false, false) => Ok(engine.begin(&touched.keys, intent)),
-        })
+        let args = |index: usize| transaction.queued[index].args.get();
+        let copying = Copying {
+            bytes: &|stands, is_staged| touched.copied_bytes(args, stands, is_staged),
+            wholes: &touched.wholes,
+            staged: &session.staged,
+        };
+        let copying = touched.copies().then_some(&copying);
+        Some(engine.begin_copying(&touched.keys, all, intent, copying))
     }
 
     fn run_queued(
