@@ -41,7 +41,8 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Files that may hold `unsafe`.
-const UNSAFE_FILES: &[&str] = &["src/io/mmap.rs", "src/keyspace/entry.rs", "src/prefetch.rs"];
+const UNSAFE_FILES: &[&str] =
+    &["src/io/mmap.rs", "src/keyspace/entry.rs", "src/prefetch.rs", "src/server/huge_pages.rs"];
 
 /// Folders whose files may print.
 const PRINTING: &[&str] = &["src/bin/", "src/inspect/"];

@@ -79,6 +79,12 @@ const LIVE: &[Directive] = &[
         .with(IMMUTABLE),
     row("dir", Kind::Text, "firn-data", "data directory, created when missing")
         .with(IMMUTABLE | PROTECTED),
+    row(
+        "huge-pages",
+        Kind::Bool,
+        "yes",
+        "gather memory into huge pages, where the system has them",
+    ),
     row("databases", Kind::Integer(1, 65536), "16", "logical databases").with(IMMUTABLE),
     row("appendfsync", Kind::OneOf(SYNCS), "always", "when a write is acknowledged"),
     row("save", Kind::Save, "3600 1 300 100 60 10000", "checkpoint after seconds and changes")

@@ -1,5 +1,7 @@
 //! INFO on what only Firn has: LSNs, the log's syncs, parts, checkpoints, cold keys, recovery.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::types::Durability;
 
 use super::facts::Facts;
@@ -70,6 +72,7 @@ fn keys(facts: &Facts<'_>, text: &mut Text) {
         ("keys", engine.keys),
         ("resident_keys", engine.resident_keys),
         ("memory_bytes", engine.memory_bytes),
+        ("huge_pages", facts.services.upkeep.huge_pages.load(Relaxed)),
         ("unloaded_bytes", engine.unloaded_bytes),
         ("delayed_writes", engine.delayed_writes),
         ("refused_writes", engine.refused_writes),

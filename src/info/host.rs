@@ -38,6 +38,11 @@ pub fn total_memory_bytes() -> u64 {
     read("/proc/meminfo", |text| kib_field(text, "MemTotal:"))
 }
 
+/// Pages of memory that the process has come by one at a time.
+pub fn page_faults() -> u64 {
+    read("/proc/self/stat", |text| stat_fields(text)?.nth(7)?.parse().ok()).unwrap_or_default()
+}
+
 /// The kernel, as `uname -srm` names it.
 pub fn system() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -72,13 +77,17 @@ fn kib_field(text: &str, name: &str) -> u64 {
     number.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
+/// What stands in a `stat` file behind the name of the program, which is in parentheses and may
+/// hold blanks and parentheses itself.
+fn stat_fields(text: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(text[text.rfind(')')? + 1..].split_whitespace())
+}
+
 /// Times of a `stat` file: its own and those of children.
 fn stat_times(text: &str) -> Option<[CpuTime; 2]> {
     // Linux counts in hundredths of a second, whatever its timer does.
     const TICKS_PER_SECOND: f64 = 100.0;
-    // The program's name stands in parentheses and may hold blanks and parentheses itself.
-    let rest = &text[text.rfind(')')? + 1..];
-    let mut fields = rest.split_whitespace().skip(11);
+    let mut fields = stat_fields(text)?.skip(11);
     let mut next = || Some(fields.next()?.parse::<f64>().ok()? / TICKS_PER_SECOND);
     let mut pair = || Some(CpuTime { user_s: next()?, system_s: next()? });
     Some([pair()?, pair()?])
@@ -108,7 +117,9 @@ mod tests {
 
     #[test]
     fn this_process_takes_memory() {
-        assert!(memory().resident_bytes > 0);
+        let (faults, pages) = (page_faults(), vec![1u8; 1 << 22]);
+        assert!(memory().resident_bytes > pages.len() as u64);
+        assert!(page_faults() > faults);
         assert!(total_memory_bytes() > memory().resident_bytes);
         assert!(system().starts_with("Linux "));
     }

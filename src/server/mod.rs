@@ -8,6 +8,7 @@ mod connection;
 mod crowding;
 mod gates;
 mod housekeeping;
+mod huge_pages;
 mod input;
 mod listener;
 mod meter;

@@ -28,7 +28,7 @@ use crate::session::table::Table;
 use crate::session::upkeep::Upkeep;
 
 use super::workers::Workers;
-use super::{announcement, housekeeping, listener, spread};
+use super::{announcement, housekeeping, huge_pages, listener, spread};
 
 /// Runs the server that this command line asks for; `print` takes what is for people to read.
 pub fn run(args: &[String], print: fn(&str)) -> ExitCode {
@@ -131,6 +131,7 @@ async fn serve_until_stopped(config: Config, print: fn(&str)) {
         .map(|listener| tokio::spawn(listener::accept(listener, services.clone(), workers.clone())))
         .collect();
     tokio::spawn(spread::watch(workers.colleagues(), services.clone()));
+    huge_pages::start(services.clone());
     let housekeeping = tokio::spawn(housekeeping::keep_house(services.clone()));
     wait_for_end(&services).await;
     housekeeping.abort();

@@ -150,6 +150,8 @@ pub struct Upkeep {
     pub save: Task,
     /// BGREWRITEAOF.
     pub rewrite: Task,
+    /// Huge pages that the last look at the memory found or made.
+    pub huge_pages: AtomicU64,
     saved_lsn: AtomicU64,
     started: Instant,
     window: Mutex<RateWindow>,
@@ -162,6 +164,7 @@ impl Default for Upkeep {
         Upkeep {
             save: Task::default(),
             rewrite: Task::default(),
+            huge_pages: AtomicU64::new(0),
             saved_lsn: AtomicU64::new(0),
             started: Instant::now(),
             window: Mutex::default(),
