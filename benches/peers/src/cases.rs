@@ -443,8 +443,11 @@ fn fill_log_tail(server: &Server, options: &Options) -> Result<(), String> {
     load_keys(server.port, 0, writes)
 }
 
-/// Tail latencies with and without a checkpoint under way.
+/// Tail latencies with and without a checkpoint under way, of Firn alone.
 fn pauses(options: &Options, kind: Kind, figures: &mut Figures) -> Result<(), String> {
+    if kind != Kind::Firn {
+        return Ok(());
+    }
     let server = filled(options, kind, Mode::Always, options.keys)?;
     let duration = Duration::from_secs(if options.quick { 2 } else { 20 });
     let mut client = server.client()?;

@@ -179,6 +179,9 @@ impl Server {
             calm = if are_calm { calm + 1 } else { 0 };
             std::thread::sleep(LOOK_PERIOD);
         }
+        if calm < CALM_LOOKS {
+            eprintln!("  not at rest after {} s", REST_TIMEOUT.as_secs());
+        }
         Ok(())
     }
 
