@@ -4,6 +4,9 @@
 //! tags, 16 bits of each member's hash, finds a member without a look at the others, and a column
 //! of offsets, one for every few items, finds its place. A removed item is replaced by the last
 //! one, so that there are never holes and encoding is a copy.
+//!
+//! Tags are the highest bits in which hashes of the range differ, so that they tell where to split
+//! it. The halves keep them, with a bit fewer that differ, until there are too few.
 
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
@@ -22,6 +25,8 @@ const STARTS_MAX: usize = MEMBER_CHUNK_ITEMS_MAX / STRIDE;
 const LANES: usize = 32;
 /// Tags that are compared at once among what is left of those.
 const LANES_LEFT: usize = 8;
+/// A chunk is split by its tags while they can take at least so many values.
+const TAG_VALUES_MIN: u64 = 1 << 13;
 /// Bytes of items that are brought near at once.
 const PREFETCH_BYTES_MAX: usize = 256;
 /// Bits of a hash that a scan cursor leaves out, so that cursors stay below 2^53.
@@ -44,8 +49,15 @@ impl MemberHasher {
     }
 }
 
+/// Which bits of hashes are tags, where the hashes are those of a range.
+fn tag_shift((low, high): (u64, u64)) -> u32 {
+    let differing = u64::BITS - (high - low).leading_zeros();
+    differing.saturating_sub(u16::BITS).max(GRANULE_BITS)
+}
+
 /// An item of a chunk with its hash, and where it stands.
 struct Placed {
+    /// Whole, or what tags know of it: lower bits are 0 then.
     hash: u64,
     start: u32,
     end: u32,
@@ -71,11 +83,13 @@ fn middle_edge(placed: &mut [Placed]) -> Option<usize> {
 /// Members of one range of hashes. See the module.
 #[derive(Clone, Debug)]
 pub struct MemberChunk {
-    /// Low bits of each member's hash, in the order of the items.
+    /// 16 bits of each member's hash, in the order of the items.
     ///
     /// This and the offsets stand inside the chunk itself: a lookup in a cold chunk waits for
     /// memory, and each pointer to follow is one wait more.
     tags: SmallVec<[u16; MEMBER_CHUNK_ITEMS_MAX]>,
+    /// Where those bits begin; at least [`GRANULE_BITS`].
+    shift: u32,
     /// Offset of every fourth item.
     starts: SmallVec<[u32; STARTS_MAX]>,
     data: Vec<u8>,
@@ -84,13 +98,9 @@ pub struct MemberChunk {
 }
 
 impl Default for MemberChunk {
+    /// An empty chunk of all hashes.
     fn default() -> MemberChunk {
-        MemberChunk {
-            tags: SmallVec::new(),
-            starts: SmallVec::new(),
-            data: Vec::new(),
-            next_deadline_ms: u64::MAX,
-        }
+        MemberChunk::empty(tag_shift((0, u64::MAX)))
     }
 }
 
@@ -113,6 +123,20 @@ impl Chunk for MemberChunk {
 }
 
 impl MemberChunk {
+    fn empty(shift: u32) -> MemberChunk {
+        MemberChunk {
+            tags: SmallVec::new(),
+            shift,
+            starts: SmallVec::new(),
+            data: Vec::new(),
+            next_deadline_ms: u64::MAX,
+        }
+    }
+
+    fn tag(&self, hash: u64) -> u16 {
+        (hash >> self.shift) as u16
+    }
+
     /// A chunk from a disk, whose members hash to `low..=high` and have items that `valid` takes.
     /// None where a member does not, stands there twice, or is cut short.
     pub fn decode(
@@ -122,7 +146,8 @@ impl MemberChunk {
         valid: impl Fn(&Item<'_>) -> bool,
     ) -> Option<MemberChunk> {
         u32::try_from(bytes.len()).ok()?;
-        let mut chunk = MemberChunk { data: bytes.to_vec(), ..MemberChunk::default() };
+        let mut chunk = MemberChunk::empty(tag_shift((low, high)));
+        chunk.data = bytes.to_vec();
         let mut hashes = Vec::new();
         let mut at = 0;
         while at < bytes.len() {
@@ -131,7 +156,7 @@ impl MemberChunk {
             if !(low..=high).contains(&hash) || !valid(&item) {
                 return None;
             }
-            chunk.push_tag(hash as u16, at);
+            chunk.push_tag(chunk.tag(hash), at);
             chunk.note_deadline(&item);
             hashes.push((hash, item.member));
             at = end;
@@ -207,7 +232,7 @@ impl MemberChunk {
     /// Index and offset of a member.
     #[inline]
     pub fn find(&self, hash: u64, member: &[u8]) -> Option<(usize, usize)> {
-        let tag = hash as u16;
+        let tag = self.tag(hash);
         let mut from = 0;
         loop {
             let index = from + position(&self.tags[from..], tag)?;
@@ -223,7 +248,7 @@ impl MemberChunk {
     /// Index where a member with this hash is likely to stand.
     #[inline]
     pub fn likely_index(&self, hash: u64) -> Option<usize> {
-        position(&self.tags, hash as u16)
+        position(&self.tags, self.tag(hash))
     }
 
     /// Starts to bring the place of a new item into the cache.
@@ -253,7 +278,7 @@ impl MemberChunk {
     /// Puts an item in place of the one with its member. Whether there was none.
     pub fn put(&mut self, hash: u64, item: &Item<'_>) -> bool {
         let Some((index, at)) = self.find(hash, item.member) else {
-            self.push(hash as u16, item);
+            self.push(self.tag(hash), item);
             return true;
         };
         let (old, end) = self.item_at(at);
@@ -272,7 +297,7 @@ impl MemberChunk {
             self.forget_deadline(old_deadline_ms);
         } else {
             self.remove_at(index, at);
-            self.push(hash as u16, item);
+            self.push(self.tag(hash), item);
         }
         false
     }
@@ -342,21 +367,54 @@ impl MemberChunk {
     }
 
     /// Takes in all items of another chunk, which has none of these members.
-    pub fn absorb(&mut self, other: &MemberChunk) {
+    pub fn absorb(&mut self, other: &MemberChunk, hasher: &MemberHasher) {
+        let is_alike = self.shift == other.shift;
         for (tag, item) in other.tags.iter().zip(other.iter()) {
-            self.push(*tag, &item);
+            let tag = if is_alike { *tag } else { self.tag(hasher.hash(item.member)) };
+            self.push(tag, &item);
         }
     }
 
-    /// Cuts off the upper part of the range: its lowest hash and its chunk. None where all hashes
-    /// are of one granule.
-    pub fn split(&mut self, hasher: &MemberHasher) -> Option<(u64, MemberChunk)> {
+    /// Cuts off the upper part of the range `low..=high`: its lowest hash and its chunk. None
+    /// where all hashes are of one granule.
+    pub fn split(
+        &mut self,
+        hasher: &MemberHasher,
+        (low, high): (u64, u64),
+    ) -> Option<(u64, MemberChunk)> {
+        if let Some(mut placed) = self.placed_by_tags((low, high))
+            && let Some(cut) = middle_edge(&mut placed)
+        {
+            let edge = placed[cut].hash;
+            let upper = self.selected(&placed[cut..], self.shift);
+            *self = self.selected(&placed[..cut], self.shift);
+            return Some((edge, upper));
+        }
         let mut placed = self.placed(hasher, 0);
         let cut = middle_edge(&mut placed).or_else(|| self.any_edge(&mut placed))?;
-        let low = placed[cut].granule() << GRANULE_BITS;
-        let upper = self.selected(&placed[cut..]);
-        *self = self.selected(&placed[..cut]);
-        Some((low, upper))
+        let edge = placed[cut].granule() << GRANULE_BITS;
+        let upper = self.selected(&placed[cut..], tag_shift((edge, high)));
+        *self = self.selected(&placed[..cut], tag_shift((low, edge - 1)));
+        Some((edge, upper))
+    }
+
+    /// Places of all items with what their tags know of hashes in this range; none where that is
+    /// too little, or the range is larger than they can tell.
+    fn placed_by_tags(&self, (low, high): (u64, u64)) -> Option<Vec<Placed>> {
+        let first = low >> self.shift;
+        let last_value = (high >> self.shift) - first;
+        if !(TAG_VALUES_MIN - 1..=u64::from(u16::MAX)).contains(&last_value) {
+            return None;
+        }
+        let mut at = 0;
+        let place = |tag: &u16| {
+            let (lengths, body) = self.lengths_at(at);
+            let start = std::mem::replace(&mut at, body + lengths.body());
+            let above_first = u64::from(tag.wrapping_sub(first as u16));
+            let hash = (first + above_first) << self.shift;
+            Placed { hash, start: offset(start), end: offset(at) }
+        };
+        Some(self.tags.iter().map(place).collect())
     }
 
     /// The edge between two granules next to the middle of the bytes; the items are sorted.
@@ -372,12 +430,12 @@ impl MemberChunk {
         (middle..placed.len()).find(edge).or_else(|| (1..middle).rev().find(edge))
     }
 
-    fn selected(&self, placed: &[Placed]) -> MemberChunk {
-        let mut chunk = MemberChunk::default();
+    fn selected(&self, placed: &[Placed], shift: u32) -> MemberChunk {
+        let mut chunk = MemberChunk::empty(shift);
         let bytes: usize = placed.iter().map(|one| (one.end - one.start) as usize).sum();
         chunk.data.reserve_exact(roomy(bytes));
         for one in placed {
-            chunk.push_tag(one.hash as u16, chunk.data.len());
+            chunk.push_tag(chunk.tag(one.hash), chunk.data.len());
             chunk.data.extend_from_slice(&self.data[one.start as usize..one.end as usize]);
         }
         // Looked for only where there are any.
@@ -470,6 +528,9 @@ mod tests {
 
     type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
+    /// The range of all hashes.
+    const ALL: (u64, u64) = (0, u64::MAX);
+
     fn hasher() -> MemberHasher {
         MemberHasher::new(HashSeed([5; 16]))
     }
@@ -493,7 +554,7 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8]) -> Option<MemberChunk> {
-        MemberChunk::decode(bytes, &hasher(), (0, u64::MAX), |_| true)
+        MemberChunk::decode(bytes, &hasher(), ALL, |_| true)
     }
 
     fn encoded(chunk: &MemberChunk) -> Vec<u8> {
@@ -543,7 +604,7 @@ mod tests {
             assert_same(&chunk, &model);
             assert_same(&decoded(&encoded(&chunk)).unwrap(), &model);
             let before = (chunk.len(), chunk.data_bytes());
-            let Some((low, upper)) = chunk.split(&hasher()) else {
+            let Some((low, upper)) = chunk.split(&hasher(), ALL) else {
                 prop_assert!(model.len() < 2);
                 return Ok(());
             };
@@ -559,7 +620,7 @@ mod tests {
                 prop_assert!(uneven <= 2 * 220, "halves but for one item");
             }
             prop_assert_eq!(chunk.data_bytes() + upper.data_bytes(), before.1);
-            chunk.absorb(&upper);
+            chunk.absorb(&upper, &hasher());
             assert_same(&chunk, &model);
         }
 
@@ -588,6 +649,42 @@ mod tests {
     }
 
     #[test]
+    fn tags_tell_where_to_split_until_too_few_bits_differ() {
+        let (mut chunk, mut range, mut number) = (MemberChunk::default(), ALL, 0_u64);
+        let mut by_tags = Vec::new();
+        for _ in 0..12 {
+            while !chunk.is_over() {
+                number += 1;
+                let hash = hasher().hash(&number.to_le_bytes());
+                if (range.0..=range.1).contains(&hash) {
+                    chunk.put(hash, &Item::new(&number.to_le_bytes(), b""));
+                }
+            }
+            let placed = chunk.placed_by_tags(range);
+            by_tags.push(placed.is_some());
+            for (one, whole) in placed.iter().flatten().zip(chunk.placed(&hasher(), 0)) {
+                assert_eq!(one.hash, whole.hash >> chunk.shift << chunk.shift);
+                assert_eq!((one.start, one.end), (whole.start, whole.end));
+            }
+            let (edge, upper) = chunk.split(&hasher(), range).expect("many granules");
+            let hashes = |chunk: &MemberChunk| {
+                chunk.placed(&hasher(), 0).into_iter().map(|one| one.hash).collect::<Vec<_>>()
+            };
+            assert!(hashes(&chunk).iter().all(|hash| (range.0..edge).contains(hash)));
+            assert!(hashes(&upper).iter().all(|hash| (edge..=range.1).contains(hash)));
+            // The tags of a range that begins and ends anywhere.
+            (chunk, range) = match number % 2 {
+                0 => (chunk, (range.0, edge - 1)),
+                _ => (upper, (edge, range.1)),
+            };
+        }
+        let count = by_tags.iter().filter(|by_tags| **by_tags).count();
+        assert!((8..12).contains(&count) && by_tags[0], "{by_tags:?}");
+        let outside = MemberChunk::empty(GRANULE_BITS);
+        assert!(outside.placed_by_tags(ALL).is_none(), "more values than tags can tell");
+    }
+
+    #[test]
     fn the_first_equal_tag_is_found_wherever_it_stands() {
         for len in 0..100 {
             for index in 0..len {
@@ -609,8 +706,8 @@ mod tests {
         }
         let mut chunks = vec![chunk];
         while let Some(at) = chunks.iter().position(MemberChunk::is_over) {
-            chunks.extend(chunks[at].clone().split(&hasher()).map(|(_, upper)| upper));
-            chunks[at].split(&hasher());
+            chunks.extend(chunks[at].clone().split(&hasher(), ALL).map(|(_, upper)| upper));
+            chunks[at].split(&hasher(), ALL);
         }
         let lens: Vec<usize> = chunks.iter().map(MemberChunk::len).collect();
         assert!(lens.len() <= 3 && lens.contains(&1), "{lens:?}");
@@ -655,10 +752,10 @@ mod tests {
             for member in [pair[0], pair[1], number.to_le_bytes()] {
                 chunk.put(hasher().hash(&member), &Item::new(&member, b""));
             }
-            let (_, upper) = chunk.split(&hasher()).expect("two granules");
+            let (_, upper) = chunk.split(&hasher(), ALL).expect("two granules");
             assert_eq!(chunk.len().max(upper.len()), 2);
             let together = if chunk.len() == 2 { &mut chunk } else { &mut { upper } };
-            assert!(together.split(&hasher()).is_none());
+            assert!(together.split(&hasher(), ALL).is_none());
         }
     }
 
@@ -666,7 +763,7 @@ mod tests {
     fn a_chunk_of_one_granule_is_not_split() {
         let mut chunk = MemberChunk::default();
         for number in 0..1000u32 {
-            chunk.push(7, &Item::new(&number.to_le_bytes(), b""));
+            chunk.push(chunk.tag(7), &Item::new(&number.to_le_bytes(), b""));
         }
         assert_eq!(chunk.len(), 1000, "more than stand inside the chunk itself");
         assert!(chunk.get(7, &999u32.to_le_bytes()).is_some(), "among equal tags");
@@ -674,7 +771,7 @@ mod tests {
         assert!(chunk.memory_bytes() > 1000 * 8);
         let mut single = MemberChunk::default();
         single.put(hasher().hash(b"a"), &Item::new(b"a", b""));
-        assert!(single.split(&hasher()).is_none());
-        assert!(MemberChunk::default().split(&hasher()).is_none());
+        assert!(single.split(&hasher(), ALL).is_none());
+        assert!(MemberChunk::default().split(&hasher(), ALL).is_none());
     }
 }

@@ -217,8 +217,9 @@ impl Members {
         let mut over = vec![key];
         while let Some(key) = over.pop() {
             let hasher = self.hasher;
+            let range = (key, self.last_hash(key));
             let split = self.chunks.edit(key, |chunk| {
-                let upper = chunk.split(&hasher);
+                let upper = chunk.split(&hasher, range);
                 (upper, chunk.is_over())
             });
             let Some((Some((low, upper)), lower_is_over)) = split else {
@@ -228,6 +229,13 @@ impl Members {
             over.extend(upper.is_over().then_some(low));
             self.chunks.insert(low, upper);
         }
+    }
+
+    /// The highest hash of a chunk's range.
+    fn last_hash(&self, key: u64) -> u64 {
+        let mut next = self.chunks.cursor(key);
+        next.advance();
+        next.get().map_or(u64::MAX, |(next, _)| *next - 1)
     }
 
     /// Takes a member out. Whether it was there; nothing changes where it was not. O(log chunks).
@@ -254,7 +262,8 @@ impl Members {
             return;
         };
         let upper = self.chunks.remove(upper).expect("a neighbour");
-        self.chunks.edit(lower, |chunk| chunk.absorb(&upper));
+        let hasher = self.hasher;
+        self.chunks.edit(lower, |chunk| chunk.absorb(&upper, &hasher));
     }
 
     /// The keys of two neighbours, one of them `key`, that are to be one chunk.
@@ -406,6 +415,24 @@ mod tests {
             assert!(chunk.iter().all(|item| held(hasher().hash(item.member))));
             assert!(!chunk.is_over() && (key == 0 || !chunk.is_empty()));
         }
+    }
+
+    #[test]
+    fn chunks_hold_their_range_however_often_they_are_split_and_merged() {
+        let (mut members, mut model) = filled(20_000);
+        for (gone, back) in [(2_000..19_000, 2_000..15_000), (100..14_000, 100..20_000)] {
+            for number in gone {
+                assert!(members.remove(&named(number)));
+                model.remove(&named(number));
+            }
+            assert_same(&members, &model);
+            for number in back {
+                members.insert(&Item::new(&named(number), b"again"));
+                model.insert(named(number), (b"again".to_vec(), None));
+            }
+            assert_same(&members, &model);
+        }
+        assert!(model.keys().all(|member| members.get(member).is_some()));
     }
 
     #[derive(Clone, Debug)]
