@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use firn::engine::begin::{Begin, Intent};
 use firn::format::edit::Edit;
 use firn::io::clock::SimClock;
+use firn::io::random::Random;
 use firn::io::{OpenMode, Storage};
 use firn::types::ValueKind;
 use firn::value::item::Item;
@@ -285,6 +286,71 @@ fn an_expired_key_is_removed_in_the_log_before_it_is_written() {
         assert_eq!(rig.get(b"written").as_deref(), Some("new"), "seed {seed}");
         assert_eq!(rig.counts(), (1, 0), "seed {seed}");
     }
+}
+
+/// Cold keys past their deadline go though memory is short, and though a value beside them is
+/// damaged.
+#[test]
+fn cold_keys_past_their_deadline_are_removed_whatever_happens_beside_them() {
+    for damaged in [false, true] {
+        let rig = Rig::new();
+        let deadline = START_MS + 1000;
+        // Each value fills a block of its own, as it is.
+        let value = |number: u64| -> Vec<u8> {
+            let mut random = Random::new(number);
+            (0..20_000).map(|_| random.below(256) as u8).collect()
+        };
+        for number in 0..100 {
+            let name = format!("key {number}");
+            rig.set(name.as_bytes(), &value(number), Some(deadline));
+        }
+        rig.chill();
+        if damaged {
+            let part = rig.storage.list(Path::new("parts")).unwrap().remove(0);
+            let path = Path::new("parts").join(part);
+            let bytes = rig.storage.bytes(&path).unwrap();
+            let wanted = &value(50)[..100];
+            let at = bytes.windows(100).position(|window| window == wanted).unwrap();
+            rig.storage.flip_bit(&path, 8 * at as u64);
+        }
+        rig.clock.set_wall_ms(deadline + 1);
+        for _ in 0..10 {
+            rig.engine.expire_some().unwrap();
+            // What was loaded leaves memory again.
+            rig.engine.reload().unwrap();
+        }
+        let left = u64::from(damaged);
+        assert_eq!(rig.counts(), (left, left), "damaged: {damaged}");
+    }
+}
+
+/// A deadline that a replay found in the log, for a key that only parts hold, is kept though nobody
+/// asks for the key; so is that of a field.
+#[test]
+fn deadlines_that_wait_for_their_keys_are_kept() {
+    let rig = Rig::new();
+    let deadline = START_MS + 1000;
+    let shape = ValueKind::Hash.shape(1);
+    let mut items = Vec::new();
+    Item::new(b"field", b"value").encode(&mut items);
+    rig.set(b"key", b"value", None);
+    rig.set(b"later", b"value", Some(deadline));
+    rig.write(b"hash", |unit, key| unit.edit(key, shape, Edit::Put { items: &items }));
+    rig.chill();
+    rig.write(b"key", |unit, key| unit.set_expiry(key, Some(deadline)));
+    rig.write(b"later", |unit, key| unit.set_expiry(key, Some(deadline + 5000)));
+    items.clear();
+    let field = Item { member: b"field", payload: b"value", deadline_ms: Some(deadline) };
+    field.encode(&mut items);
+    rig.write(b"hash", |unit, key| unit.edit(key, shape, Edit::Put { items: &items }));
+    rig.engine.sync().unwrap();
+    let rig = rig.after_kill();
+    rig.clock.set_wall_ms(deadline + 1);
+    while rig.engine.expire_some().unwrap() > 0 {}
+    assert_eq!(rig.counts(), (1, 1));
+    rig.clock.set_wall_ms(deadline + 5001);
+    while rig.engine.expire_some().unwrap() > 0 {}
+    assert_eq!(rig.counts(), (0, 0));
 }
 
 /// Fields leave by themselves, by logged removals, from hashes of any size and also when they came

@@ -222,7 +222,10 @@ impl Core {
     fn resolve_pending(&self) -> Result<()> {
         for index in 0..self.shards.len() {
             loop {
-                let fetch = self.lock(index)?.pending_fetch(PENDING_KEYS);
+                let mut shard = self.lock(index)?;
+                let keys = shard.partition.pending_keys(PENDING_KEYS);
+                let fetch = shard.pending_fetch(keys);
+                drop(shard);
                 if fetch.keys.is_empty() {
                     break;
                 }

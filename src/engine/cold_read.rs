@@ -92,7 +92,8 @@ impl Core {
         fetch.keys.iter().try_for_each(|cold| self.fetch_key(cold))
     }
 
-    fn fetch_key(&self, wanted: &ColdKey) -> Result<()> {
+    /// As [`Core::fetch_now`], of one key.
+    pub(super) fn fetch_key(&self, wanted: &ColdKey) -> Result<()> {
         let cold = self.read_key(wanted)?;
         let mut shard = self.lock(self.shard_of(wanted.position))?;
         let held_bytes = shard.partition.memory_bytes();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::io::random::Random;
 use crate::keyspace::partition::Partition;
 use crate::snapshot::part_set::PartSet;
-use crate::types::Lsn;
+use crate::types::{KeyspaceId, Lsn, Position};
 use crate::value::string::PROVISIONAL_LSN;
 
 use super::begin::{ColdFetch, ColdKey};
@@ -55,10 +55,9 @@ impl Shard {
         }
     }
 
-    /// A fetch of keys whose deltas wait for their base, at most `limit` of them.
-    pub fn pending_fetch(&mut self, limit: usize) -> ColdFetch {
-        let pending = self.partition.pending_keys(limit).into_iter();
-        let keys = pending.map(|(keyspace, position, key)| ColdKey {
+    /// A fetch of keys whose deltas wait for their base.
+    pub fn pending_fetch(&self, keys: Vec<(KeyspaceId, Position, Box<[u8]>)>) -> ColdFetch {
+        let keys = keys.into_iter().map(|(keyspace, position, key)| ColdKey {
             keyspace,
             position,
             key,

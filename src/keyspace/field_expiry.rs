@@ -2,6 +2,9 @@
 //!
 //! Each place of a hash whose fields have deadlines is queued once, at the earliest of them or
 //! before. It is noted when fields come with deadlines, and set right when it comes up.
+//!
+//! So are places of deltas that wait for their base: at the deadlines that they bring, of fields or
+//! of the key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,6 +147,35 @@ fn due_of(value: ValueRef<'_>, now_ms: u64) -> (Vec<u8>, u64, bool) {
 }
 
 impl Partition {
+    /// Keys at about `limit` places whose deltas wait for their base and may bring a deadline that
+    /// has passed. Each is told once: with its base it is queued anew.
+    pub fn due_pending(
+        &mut self,
+        now_ms: u64,
+        limit: usize,
+    ) -> Vec<(KeyspaceId, Position, Box<[u8]>)> {
+        let position_of = self.position_of.clone();
+        let mut due = Vec::new();
+        for space in &mut self.spaces {
+            for cursor in space.due_cursors(now_ms, limit) {
+                let before = due.len();
+                let position = Position::from_cursor(cursor);
+                for place in space.run(position) {
+                    let entry = space.entry(position.slot(), place);
+                    let at = position_of(entry.key());
+                    if entry.is_pending() && at.cursor() == cursor {
+                        due.push((space.id, at, entry.key().into()));
+                    }
+                }
+                if due.len() > before {
+                    let next = space.next_fields(cursor, &*position_of, now_ms);
+                    space.fields.set(cursor, next);
+                }
+            }
+        }
+        due
+    }
+
     /// Hashes with fields past their deadline, at about `limit` places. They come again until
     /// [`Partition::renote_fields`] is told that the fields have been removed.
     pub fn due_fields(&mut self, now_ms: u64, limit: usize) -> Vec<DueFields> {

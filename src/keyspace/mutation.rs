@@ -257,6 +257,9 @@ impl Partition {
         }
         let live = known.is_some_and(|(_, entry)| entry.is_live());
         assert!(live || at.lsn != PROVISIONAL_LSN, "a live delta changes a live value");
+        if !live {
+            space.fields.note(position, change.deadline_ms());
+        }
         let Some(place) = place else {
             let deltas = vec![change.to_delta(at.lsn)];
             let body = Body::Object(Box::new(Object::Pending(deltas)));
@@ -364,6 +367,15 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
+    /// The earliest deadline that it brings, of the key or of fields.
+    fn deadline_ms(&self) -> Option<u64> {
+        match self {
+            Change::Expire(expire_at_ms) => *expire_at_ms,
+            Change::Edit { shape, edit } => earliest_of_edit(*shape, edit),
+            Change::WriteRange { .. } => None,
+        }
+    }
+
     fn to_delta(self, lsn: Lsn) -> Delta {
         let change = match self {
             Change::Expire(expire_at_ms) => DeltaChange::Expire(expire_at_ms),

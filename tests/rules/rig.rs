@@ -129,7 +129,11 @@ impl Rig {
     }
 
     pub fn set(&self, name: &[u8], value: &[u8], deadline: Option<u64>) -> Finished {
-        self.write(name, |unit, key| unit.put(key, NewString::Copied(value), deadline))
+        let key = self.engine.key(0, name);
+        let intent = Intent::write(self.engine.now_ms(), value.len() as u64 + 1000);
+        let mut unit = self.begin(&[key], intent);
+        unit.put(&key, NewString::Copied(value), deadline);
+        unit.finish()
     }
 
     pub fn append(&self, name: &[u8], bytes: &[u8]) {
