@@ -9,8 +9,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use firn::engine::begin::{Begin, Intent};
+use firn::error::Error;
 use firn::format::edit::Edit;
 use firn::io::clock::SimClock;
+use firn::io::fault::{Failure, Fault, Operation};
 use firn::io::random::Random;
 use firn::io::{OpenMode, Storage};
 use firn::types::ValueKind;
@@ -23,6 +25,34 @@ mod rig;
 use rig::{Rig, fetch};
 
 const START_MS: u64 = 1_700_000_000_000;
+
+/// After a failed sync nobody knows which MANIFEST a restart would find. Whoever installed it, a
+/// merge as well as a checkpoint, nothing may be acknowledged any more (D5).
+#[test]
+fn a_manifest_that_may_not_be_durable_stops_the_log() {
+    for merges in [false, true] {
+        let rig = Rig::new();
+        for number in 0..if merges { 8 } else { 1 } {
+            rig.set(format!("key {number}").as_bytes(), b"value", None);
+            rig.engine.checkpoint().unwrap();
+        }
+        rig.set(b"key", b"value", None);
+        rig.engine.sync().unwrap();
+        let fault = Fault::nth(Operation::Sync, 0, Failure::Io).on_path("MANIFEST");
+        rig.storage.inject(fault);
+        let failed = match merges {
+            true => rig.engine.compact().map(drop),
+            false => rig.engine.checkpoint(),
+        };
+        assert!(failed.is_err(), "merges: {merges}");
+        let key = rig.engine.key(0, b"key");
+        let begin = rig.engine.begin(&[key], Intent::write(rig.engine.now_ms(), 1000));
+        assert!(matches!(begin, Begin::Refused(Error::Poisoned { .. })), "merges: {merges}");
+        drop(begin);
+        let rig = rig.after_power_cut(1);
+        assert_eq!(rig.get(b"key").as_deref(), Some("value"));
+    }
+}
 
 /// A part may hold writes that nobody waited for. Were the MANIFEST installed before the log is
 /// durable up to them, a power cut would leave rows from the future, and their LSNs would be given

@@ -64,10 +64,6 @@ impl Core {
         self.throttle.checkpoint_ended(result.is_err());
         if let Err(error) = &result {
             self.stats.count_failure(error);
-            if snapshots.store.is_poisoned() {
-                // Nobody knows which MANIFEST a restart would find (D5).
-                self.log.stop(&error.to_string());
-            }
         } else {
             add(&self.stats.checkpoints);
             let took_us = self.clock.monotonic_us().saturating_sub(started_us);
@@ -132,7 +128,13 @@ impl Core {
         next.wall_ms = self.now_ms();
         next.next_part_id = snapshots.next_part_id;
         let parts = Arc::new(self.open_parts(snapshots, &next)?);
-        snapshots.store.install(next)?;
+        if let Err(error) = snapshots.store.install(next) {
+            if snapshots.store.is_poisoned() {
+                // Nobody knows which MANIFEST a restart would find (D5).
+                self.log.stop(&error.to_string());
+            }
+            return Err(error);
+        }
         let kept = snapshots.store.kept_parts();
         snapshots.previous_parts.retire_all_but(|id| kept.contains(&id));
         snapshots.previous_parts = std::mem::replace(&mut snapshots.parts, parts);
