@@ -304,7 +304,7 @@ impl<'a> Repair<'a> {
         let kept = metas(&offline);
         let at = NewPart { id: id + damaged.len() as u64, ..at };
         let (part, gaps) = write_part(self.storage, &mut offline, at)?;
-        self.note_losses(&mut offline, lost, gaps);
+        self.note_losses(&mut offline, lost, gaps, high);
         let mut manifest = offline.manifest.clone();
         manifest.parts = kept;
         manifest.parts.push(part);
@@ -339,9 +339,18 @@ impl<'a> Repair<'a> {
         Log::create(self.storage.clone(), Arc::new(SystemClock::new()), config, &end).map(drop)
     }
 
-    fn note_losses(&mut self, offline: &mut Offline, lost: Vec<Error>, gaps: Gaps) {
+    /// Notes what is lost of a log that went up to `high`.
+    fn note_losses(&mut self, offline: &mut Offline, lost: Vec<Error>, gaps: Gaps, high: Lsn) {
         self.report.cut_behind = Some(offline.log.last_lsn);
-        self.report.losses.extend(offline.log.damage.take());
+        let damage = offline.log.damage.take().map(|error| match error {
+            // Frames behind those that cannot be read go too: what they change may be missing.
+            Error::Corrupt { path, offset, lost: Some((_, last)), reason } => {
+                let lost = Some((offline.log.last_lsn + 1, last.max(high)));
+                Error::Corrupt { path, offset, lost, reason }
+            }
+            other => other,
+        });
+        self.report.losses.extend(damage);
         self.report.losses.extend(lost);
         let mut problems = gaps.problems;
         // Writing and counting meet the same damage.

@@ -145,6 +145,17 @@ fn a_sound_database_is_left_alone() {
 }
 
 #[test]
+fn damage_to_frames_that_parts_hold_costs_nothing() {
+    let storage = build();
+    let (path, offset) = frame_at(&storage, 5);
+    storage.flip_bit(&path, (offset + 60) * 8);
+    assert_eq!(content(&open(&storage.kill_clone()).unwrap()), (model(0..30), 30));
+    let report = repair_sim(&storage).unwrap();
+    assert!(report.losses.is_empty() && report.cut_behind.is_none(), "{report}");
+    assert_eq!(content(&open(&storage).unwrap()), (model(0..30), 30));
+}
+
+#[test]
 fn a_damaged_log_is_cut_before_the_first_lost_frame() {
     let storage = build();
     let (path, offset) = frame_at(&storage, 20);
@@ -160,7 +171,7 @@ fn a_damaged_log_is_cut_before_the_first_lost_frame() {
     assert_eq!(report.cut_behind, Some(19));
     assert_eq!(report.losses.len(), 1);
     let text = report.to_string();
-    assert!(text.contains("LSN 20 to 20"), "{text}");
+    assert!(text.contains("LSN 20 to 30"), "what stands behind is not applied: {text}");
     assert!(text.contains("up to LSN 19"), "{text}");
     assert_nothing_deleted(&before, &storage);
 

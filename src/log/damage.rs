@@ -12,7 +12,7 @@ use crate::types::Lsn;
 
 impl Reader<'_> {
     /// Judges a place where no valid fragment stands. Nothing is returned when reading can go on
-    /// behind it, because only a control fragment was damaged.
+    /// behind it, because only a control fragment was damaged, or frames that nobody asked for.
     pub(super) fn broken(
         &mut self,
         walker: &mut SegmentWalker,
@@ -22,8 +22,13 @@ impl Reader<'_> {
         let here = self.position();
         let continues = |name: &SegmentName| (name.first_lsn, name.first_fragment) == here;
         let found = self.search(walker)?;
-        if let Some(at) = found.resume_at {
+        if let Some((at, next)) = found.resume_at {
             self.end.repaired.push((walker.path().to_path_buf(), offset));
+            if next != self.next {
+                // The frame that was open is among those that nobody needs.
+                self.open = None;
+                self.next = next;
+            }
             walker.rewind(at);
             return Ok(None);
         }
@@ -84,10 +89,15 @@ impl Reader<'_> {
                                 header.lsn == self.last_begun()
                             };
                         if intact && found.end == 0 {
-                            found.resume_at = Some(offset);
+                            found.resume_at = Some((offset, self.next));
                             return Ok(found);
                         }
-                        found.last_lost = Some(header.lsn.saturating_sub(u64::from(begins)));
+                        let last_lost = header.lsn.saturating_sub(u64::from(begins));
+                        if last_lost < self.from_lsn && (begins || header.kind != Kind::Data) {
+                            found.resume_at = Some((offset, last_lost + 1));
+                            return Ok(found);
+                        }
+                        found.last_lost = Some(last_lost);
                     }
                     found.see(&header, offset);
                 }
@@ -108,8 +118,9 @@ pub(super) struct Place {
 /// What stands behind a broken place.
 #[derive(Default)]
 struct Found {
-    /// A fragment that directly follows what was read before: nothing is lost.
-    resume_at: Option<u64>,
+    /// A fragment that directly follows what was read before, or follows frames that parts hold:
+    /// nothing is lost. With the frame that is expected there.
+    resume_at: Option<(u64, Lsn)>,
     /// The last frame before the first valid fragment.
     last_lost: Option<Lsn>,
     /// Highest LSN stated to be durable.

@@ -79,7 +79,8 @@ pub struct LogEnd {
     pub carry: Option<CarryStart>,
     /// All segments, in order.
     pub segments: Vec<SegmentInfo>,
-    /// Damaged control fragments that were passed over, nothing being lost with them.
+    /// Damaged control fragments, and frames before those that were asked for, that were passed
+    /// over, nothing being lost with them.
     pub repaired: Vec<(PathBuf, u64)>,
 }
 

@@ -154,6 +154,30 @@ fn damage_in_the_middle_names_exactly_what_is_lost() {
     assert_eq!(lost(read(&storage, 0)), (names[1].first_lsn, last_before(names[2])));
 }
 
+#[test]
+fn damage_before_what_is_asked_for_is_passed_over() {
+    let (storage, log) = new_log();
+    for lsn in 1..=60 {
+        append(&log, &payload(lsn, 900));
+        log.commit(true).unwrap();
+    }
+    let path = segment_path(list_segments(&storage).unwrap()[0]);
+    for (at, _) in &fragments(&storage, 0)[4..=6] {
+        storage.flip_bit(&path, (at + 50) * 8);
+    }
+    // Frames 5 to 7 are damaged, all in the segment that is read first.
+    for (from, reads) in [(4, false), (7, false), (8, true), (9, true)] {
+        let result = read_from(&storage, from, 60);
+        if !reads {
+            assert_eq!(lost(result), (5, 7), "from {from}");
+            continue;
+        }
+        let (frames, end) = result.unwrap();
+        assert!(frames.iter().map(|frame| frame.0).eq(from..=60), "from {from}");
+        assert_eq!((end.last_lsn, end.repaired.len()), (60, 1));
+    }
+}
+
 fn last_before(name: crate::format::file_name::SegmentName) -> Lsn {
     if name.first_fragment > 0 { name.first_lsn } else { name.first_lsn - 1 }
 }
