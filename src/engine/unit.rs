@@ -177,7 +177,11 @@ impl<'e> Unit<'e> {
 
     /// Random numbers of the unit's own, for what picks at random.
     pub fn random(&mut self) -> Random {
-        self.guards[0].1.random.split()
+        match self.guards.first_mut() {
+            Some((_, shard)) => shard.random.split(),
+            // A command without keys locks none.
+            None => Random::new(self.core.random()),
+        }
     }
 
     /// How members of large collections are hashed, for one that is made outside the keyspace.
