@@ -96,7 +96,7 @@ pub struct Unit<'e> {
     /// Whether room was reserved for all that the unit may do; else for each removal as it comes.
     pub(super) writes: bool,
     pub(super) databases_changed: bool,
-    /// Whether those who watch a key hear of its changes.
+    /// Whether those who watch a key, or wait for it, hear of its changes.
     is_heard: bool,
     lookups: Lookups,
     pub(super) reach: Reach,
@@ -516,7 +516,7 @@ impl<'e> Unit<'e> {
         found.expect("a unit only touches keys whose partitions it has locked")
     }
 
-    /// What `change` does to a key, without those who watch it hearing of it.
+    /// What `change` does to a key, without those who watch it or wait for it hearing of it.
     pub fn unheard(&mut self, change: impl FnOnce(&mut Self)) {
         self.is_heard = false;
         change(self);

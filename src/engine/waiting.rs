@@ -193,13 +193,15 @@ impl Unit<'_> {
         loop {
             let touched = |(index, seen): (usize, &usize)| {
                 let places = self.guards[index].1.partition.touched();
-                places.get(*seen).map(|place| (index, *place))
+                places.get(*seen).map(|touched| (index, *touched))
             };
-            let Some((index, place)) = looked_at.iter().enumerate().find_map(touched) else {
+            let Some((index, touched)) = looked_at.iter().enumerate().find_map(touched) else {
                 return;
             };
             looked_at[index] += 1;
-            self.serve_place(index, place);
+            if touched.is_heard {
+                self.serve_place(index, (touched.keyspace, touched.position));
+            }
         }
     }
 

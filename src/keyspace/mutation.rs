@@ -21,7 +21,7 @@ use super::collection;
 use super::entry::{Body, DIRTY, Entry};
 use super::field_expiry::{earliest_of_edit, earliest_of_record};
 use super::object::{Delta, DeltaChange, Object, ValueHandle};
-use super::partition::{Partition, Seat};
+use super::partition::{Partition, Seat, Touched};
 use super::space::Space;
 use super::table::Place;
 
@@ -37,7 +37,7 @@ pub struct At {
     pub fresh: bool,
     /// Where memory keeps what it knows about the key, if that has been looked for.
     pub seat: Option<Seat>,
-    /// Whether those who watch the key hear of it.
+    /// Whether those who watch the key, or wait for it, hear of it.
     pub is_heard: bool,
 }
 
@@ -150,15 +150,16 @@ impl Partition {
         if at.is_heard && is_told_to_watchers(record) {
             self.watches().mark(keyspace, position, key);
         }
-        if at.lsn == PROVISIONAL_LSN && self.touched.last() != Some(&(keyspace, position)) {
-            self.touched.push((keyspace, position));
+        let touched = Touched { keyspace, position, is_heard: at.is_heard };
+        if at.lsn == PROVISIONAL_LSN && self.touched.last() != Some(&touched) {
+            self.touched.push(touched);
         }
     }
 
     /// Gives everything that was applied under [`PROVISIONAL_LSN`] its LSN.
     pub fn stamp(&mut self, lsn: Lsn) {
         for index in 0..self.touched.len() {
-            let (keyspace, position) = self.touched[index];
+            let Touched { keyspace, position, .. } = self.touched[index];
             let Some(space) = self.space_mut(keyspace) else {
                 continue;
             };

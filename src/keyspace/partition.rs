@@ -32,7 +32,7 @@ pub struct Partition {
     /// Sorted by id.
     pub(super) spaces: Vec<Space>,
     /// Changed under a provisional LSN.
-    pub(super) touched: SmallVec<[(KeyspaceId, Position); 4]>,
+    pub(super) touched: SmallVec<[Touched; 4]>,
     /// Positions where pending entries may stand.
     pub(super) pending: Vec<(KeyspaceId, Position)>,
     pub(super) pins: BTreeMap<(KeyspaceId, Position), u32>,
@@ -44,6 +44,17 @@ pub struct Partition {
     pub(super) member_hasher: MemberHasher,
     /// Only while a log is replayed.
     pub(super) stages: Stages,
+}
+
+/// A key that has changed under a provisional LSN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Touched {
+    /// Its keyspace.
+    pub keyspace: KeyspaceId,
+    /// Where it stands there, as others of the same hash do.
+    pub position: Position,
+    /// Whether those who wait for it hear of the change.
+    pub is_heard: bool,
 }
 
 /// The place of an entry in its partition.
@@ -260,7 +271,7 @@ impl Partition {
     }
 
     /// What has changed under a provisional LSN, in order.
-    pub fn touched(&self) -> &[(KeyspaceId, Position)] {
+    pub fn touched(&self) -> &[Touched] {
         &self.touched
     }
 

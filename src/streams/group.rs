@@ -195,7 +195,11 @@ fn xgroup(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         (Deed::SetId, _, Some(state)) => {
             let last_id = group_id(call.args, Some(stream), deed)?;
             let entries_read = options.entries_read;
-            put_group(call, &key, GroupState { last_id, entries_read, ..state })
+            let state = GroupState { last_id, entries_read, ..state };
+            // As in Redis those who wait get what is behind the ID with the next entry.
+            call.unit.unheard(|unit| group_fact(name, state).put(unit, &key));
+            call.reply.ok();
+            Ok(())
         }
         (Deed::Destroy, group, _) => {
             let there = group.is_some();
@@ -265,11 +269,15 @@ fn group_id(args: &Args<'_>, stream: Option<&Stream>, deed: Deed) -> Result<Stre
 }
 
 fn put_group(call: &mut Call<'_, '_, '_>, key: &Key<'_>, state: GroupState) -> Result<(), Failure> {
-    let mut facts = NewFacts::default();
-    facts.push(&Fact::Group { name: call.args.get(3), state });
-    facts.put(call.unit, key);
+    group_fact(call.args.get(3), state).put(call.unit, key);
     call.reply.ok();
     Ok(())
+}
+
+fn group_fact(name: &[u8], state: GroupState) -> NewFacts {
+    let mut facts = NewFacts::default();
+    facts.push(&Fact::Group { name, state });
+    facts
 }
 
 /// Adds the consumer that a call names, under a number that no other has.
