@@ -81,7 +81,7 @@ struct Reader<'a> {
 /// Where a consumer reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// What the group has not delivered (`>`).
+    /// What the group has not delivered: `>`, or the highest ID, which is what Redis keeps for it.
     New,
     /// What the consumer has not acknowledged, behind an ID.
     History(StreamId),
@@ -93,7 +93,10 @@ impl Source {
             b">" => Ok(Source::New),
             b"$" => Err(meaningless('$')),
             b"+" => Err(meaningless('+')),
-            _ => id::parse(text, 0).map(Source::History),
+            _ => Ok(match id::parse(text, 0)? {
+                StreamId::MAX => Source::New,
+                id => Source::History(id),
+            }),
         }
     }
 }
