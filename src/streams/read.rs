@@ -235,7 +235,7 @@ fn xread(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         if stream.is_some_and(|stream| count_behind(stream, from) > 0) {
             ready.push((key, from));
         }
-        if matches!(text, b"$" | b"+") {
+        if text == b"$" {
             let at = asked.keys_at + asked.streams + index;
             resolved.push((at, from.to_string().into_bytes()));
         }
@@ -270,14 +270,14 @@ fn tell(
     Ok(())
 }
 
-/// Answers from all streams that are ready now; their IDs have been told before.
+/// Answers from all streams that are ready now; what was `$` is an ID by now.
 fn serve(call: &mut Call<'_, '_, '_>, _: &Key<'_>) -> Result<bool, Failure> {
     let asked = Asked::parse(call.args, false)?;
     let mut ready = Vec::new();
     for index in 0..asked.streams {
         let Some(key) = asked.held(call.unit, (call.db, call.args), index) else { continue };
-        let from = id::parse(asked.stream(call.args, index).1, 0)?;
         let stream = read_stream(call.unit, &key)?;
+        let from = read_from(stream, asked.stream(call.args, index).1)?;
         if stream.is_some_and(|stream| count_behind(stream, from) > 0) {
             ready.push((key, from));
         }
