@@ -250,17 +250,16 @@ impl Options {
                 return Err(miscalled("XGROUP", args.get(1)));
             }
         }
-        // So many arguments at most, though options may be repeated.
-        match deed {
-            Deed::Create if args.len() > 8 => Err(miscalled("XGROUP", args.get(1))),
-            Deed::SetId if args.len() > 7 => Err(miscalled("XGROUP", args.get(1))),
-            _ => Ok(options),
-        }
+        Ok(options)
     }
 }
 
-/// The ID behind which a group reads on.
+/// The ID behind which a group reads on, in a call of CREATE or SETID.
 fn group_id(args: &Args<'_>, stream: Option<&Stream>, deed: Deed) -> Result<StreamId, Failure> {
+    // Options may be repeated; that there are too many comes out behind key and group.
+    if args.len() > if deed == Deed::Create { 8 } else { 7 } {
+        return Err(miscalled("XGROUP", args.get(1)));
+    }
     match args.get(4) {
         b"$" => Ok(stream.map_or(StreamId::ZERO, |stream| stream.numbers().last_id)),
         text if deed == Deed::SetId => id::parse_edge(text, 0),
