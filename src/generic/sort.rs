@@ -118,6 +118,9 @@ fn store_index(args: &Args<'_>) -> Option<usize> {
 #[derive(Default)]
 struct Options<'a> {
     by: Option<&'a [u8]>,
+    /// Whether elements stay in the order in which they stand: a `BY` has no `*`, though not the
+    /// last one perhaps.
+    keeps_order: bool,
     limit: Option<(i64, i64)>,
     gets: Vec<&'a [u8]>,
     descending: bool,
@@ -145,7 +148,9 @@ impl<'a> Options<'a> {
                 options.store = Some(args.get(index + 1));
                 index += 1;
             } else if args.is(index, "BY") && left >= 1 {
-                options.by = Some(args.get(index + 1));
+                let pattern = args.get(index + 1);
+                options.by = Some(pattern);
+                options.keeps_order |= !pattern.contains(&b'*');
                 index += 1;
             } else if args.is(index, "GET") && left >= 1 {
                 options.gets.push(args.get(index + 1));
@@ -156,11 +161,6 @@ impl<'a> Options<'a> {
             index += 1;
         }
         Ok(options)
-    }
-
-    /// Whether elements stay in the order in which they stand: `BY` without a `*`.
-    fn keeps_order(&self) -> bool {
-        self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
     }
 
     /// The first of `len` elements in order that is wanted, and how many are.
@@ -182,7 +182,7 @@ fn sort(call: &mut Call<'_, '_, '_>, may_store: bool) -> Result<(), Failure> {
         None => Vec::new(),
     };
     let (start, count) = options.range(elements.len());
-    if !options.keeps_order() {
+    if !options.keeps_order {
         elements = sorted(call, &options, elements)?;
     }
     let wanted = elements.into_iter().skip(start).take(count);
@@ -218,7 +218,7 @@ fn sort(call: &mut Call<'_, '_, '_>, may_store: bool) -> Result<(), Failure> {
 
 /// All elements as they stand; those of lists and sorted sets in the order asked for.
 fn elements_of(view: &View<'_>, options: &mut Options<'_>) -> Result<Vec<Element>, Failure> {
-    let reverse = options.keeps_order() && options.descending;
+    let reverse = options.keeps_order && options.descending;
     Ok(match view.value.kind() {
         ValueKind::List => {
             let list = list_of(view)?;
@@ -232,9 +232,9 @@ fn elements_of(view: &View<'_>, options: &mut Options<'_>) -> Result<Vec<Element
         }
         _ => {
             let members = members_of(view, ValueKind::Set)?;
-            if options.keeps_order() && options.store.is_some() {
+            if options.keeps_order && options.store.is_some() {
                 // A set has no order of its own that could be stored.
-                (options.by, options.alpha) = (None, true);
+                (options.by, options.alpha, options.keeps_order) = (None, true, false);
             }
             members.iter().map(|item| Element::from(item.member)).collect()
         }
