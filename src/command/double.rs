@@ -125,7 +125,9 @@ fn hexadecimal(text: &str) -> Option<f64> {
         number = number * 16.0 + f64::from(digit.to_digit(16)?);
     }
     let exponent: i32 = exponent.parse().ok()?;
-    Some(number * 2f64.powi(exponent.checked_sub(4 * fraction.len() as i32)?))
+    let exponent = exponent.checked_sub(4 * fraction.len() as i32)?;
+    // In two steps: the power alone may be too small, or too large, for a double.
+    Some(number * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2))
 }
 
 #[cfg(test)]
@@ -184,6 +186,9 @@ mod tests {
             ("0x10", 16.0),
             ("0e999", 0.0),
             ("0x1.8p1", 3.0),
+            ("0x1.8p-1023", 1.5 * f64::MIN_POSITIVE / 2.0),
+            ("0x1p-1074", 5e-324),
+            ("0x0.0001p1030", 2f64.powi(1014)),
         ];
         for (text, number) in good {
             assert_eq!(parse(text.as_bytes()), Some(number), "{text}");

@@ -298,14 +298,15 @@ fn sorted(
 }
 
 /// A number as C reads one: up to a zero byte, blanks may stand in front of it, and nothing at all
-/// is 0.
+/// is 0. Decimal digits so small that a double loses some are out of range.
 fn number(text: &[u8]) -> Option<f64> {
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
     if text.is_empty() {
         return Some(0.0);
     }
     let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
-    double::parse(&text[blanks..])
+    let is_hexadecimal = text.iter().any(|byte| byte.eq_ignore_ascii_case(&b'x'));
+    double::parse(&text[blanks..]).filter(|number| is_hexadecimal || !number.is_subnormal())
 }
 
 /// The value that a pattern leads to: of the key with the element in place of the `*`, or of a
@@ -456,7 +457,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_c() {
-        let cases: [(&str, Option<f64>); 10] = [
+        let cases: [(&str, Option<f64>); 12] = [
             ("", Some(0.0)),
             ("\0x", Some(0.0)),
             ("7\0x", Some(7.0)),
@@ -467,6 +468,8 @@ mod tests {
             ("5 ", None),
             ("nan", None),
             ("1e400", None),
+            ("5e-324", None),
+            ("0x1p-1074", Some(5e-324)),
         ];
         for (text, value) in cases {
             assert_eq!(number(text.as_bytes()), value, "{text:?}");
