@@ -128,8 +128,8 @@ fn serve_pop(call: &mut Call<'_, '_, '_>, key: &Key<'_>, end: End) -> Result<boo
 }
 
 fn blmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let timeout_ms = timeout_ms(call.args.get(1))?;
     let asked = PopFirst::parse(call.args, 2)?;
+    let timeout_ms = timeout_ms(call.args.get(1))?;
     let keys = asked.first_key..asked.first_key + asked.keys;
     let block = Block::new(keys, timeout_ms, serve_several, cut_bytes);
     call.serve_or_wait(ValueKind::List, block)

@@ -132,8 +132,8 @@ fn serve_one(
 }
 
 fn bzmpop(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let timeout_ms = timeout_ms(call.args.get(1))?;
     let wanted = MultiPop::parse(&call.args.tail(1))?;
+    let timeout_ms = timeout_ms(call.args.get(1))?;
     let block =
         Block::new(3..3 + wanted.key_count, timeout_ms, serve_several, |args, unit, key| {
             frame_bytes(unit, key, |value| several_bytes(args, value))
