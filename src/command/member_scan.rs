@@ -7,7 +7,7 @@ use crate::value::view::MembersRef;
 
 use super::args::Args;
 use super::glob;
-use super::number::integer;
+use super::number::{integer, parse_unsigned};
 use super::spec::Failure;
 
 /// Members of one page when the client does not say.
@@ -28,11 +28,10 @@ pub fn cursor(args: &Args<'_>) -> Result<u64, Failure> {
     cursor_in(args.get(2))
 }
 
-/// The cursor that an argument is; blanks may stand in front, as for C's `strtoull`.
+/// The cursor that an argument is, up to its first zero byte.
 pub fn cursor_in(text: &[u8]) -> Result<u64, Failure> {
-    let cursor = std::str::from_utf8(text.trim_ascii_start()).ok();
-    let cursor = cursor.and_then(|text| text.parse().ok());
-    cursor.ok_or(Failure::text("ERR invalid cursor"))
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    parse_unsigned(text).ok_or(Failure::text("ERR invalid cursor"))
 }
 
 /// Replies with the end of a scan that finds nothing.

@@ -1,6 +1,6 @@
 //! IDs as clients write them.
 
-use crate::command::number::parse_integer;
+use crate::command::number::parse_unsigned;
 use crate::command::spec::Failure;
 use crate::value::stream_id::StreamId;
 
@@ -22,14 +22,14 @@ pub enum PartialId {
 /// `ms-seq`, or `ms`, whose missing seq is `seq`.
 pub fn parse(text: &[u8], seq: u64) -> Result<StreamId, Failure> {
     let (ms, given) = halves(text)?;
-    let seq = given.map_or(Some(seq), number).ok_or(INVALID)?;
-    Ok(StreamId { ms: number(ms).ok_or(INVALID)?, seq })
+    let seq = given.map_or(Some(seq), parse_unsigned).ok_or(INVALID)?;
+    Ok(StreamId { ms: parse_unsigned(ms).ok_or(INVALID)?, seq })
 }
 
 /// As [`parse`], or `ms-*`.
 pub fn parse_partial(text: &[u8]) -> Result<PartialId, Failure> {
     match halves(text)? {
-        (ms, Some(b"*")) => Ok(PartialId::Millisecond(number(ms).ok_or(INVALID)?)),
+        (ms, Some(b"*")) => Ok(PartialId::Millisecond(parse_unsigned(ms).ok_or(INVALID)?)),
         _ => parse(text, 0).map(PartialId::Whole),
     }
 }
@@ -72,25 +72,6 @@ fn halves(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), Failure> {
         Some(at) => Ok((&text[..at], Some(&text[at + 1..]))),
         None => Ok((text, None)),
     }
-}
-
-/// A number as Redis reads it here: an integer, or else what `strtoull` takes, to its end.
-fn number(text: &[u8]) -> Option<u64> {
-    if let Some(number) = parse_integer(text) {
-        return u64::try_from(number).ok();
-    }
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b';
-    let text = &text[text.iter().take_while(|byte| is_blank(byte)).count()..];
-    let (is_negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(if is_negative { number.wrapping_neg() } else { number })
 }
 
 #[cfg(test)]
