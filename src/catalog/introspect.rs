@@ -8,7 +8,9 @@ use crate::command::args::Args;
 use crate::command::glob;
 use crate::command::help::{HELP_SUMMARY, help, unknown_subcommand};
 use crate::command::row::one_of;
-use crate::command::spec::{Arg, ArgKind, Failure, Group, KeySpec, Spec, flag, key_flag};
+use crate::command::spec::{
+    Arg, ArgKind, BeginSearch, Failure, Group, KeySpec, Spec, flag, key_flag,
+};
 use crate::resp::write::Reply;
 
 use super::describe::{CATEGORIES, describe, in_category, key_flags};
@@ -247,7 +249,11 @@ fn get_keys(
         return Err(Failure::text("ERR Invalid number of arguments specified for command"));
     }
     let mut found = Vec::new();
-    let read = table::keys(spec, &inner, |at, flags| found.push((at, flags)));
+    // Where specifications tell the keys, nothing else does: the first of two STOREs.
+    let is_told = spec.keys.iter().all(|keys| !matches!(keys.begin, BeginSearch::Unknown));
+    let more_keys = spec.more_keys.filter(|_| !is_told);
+    let spec = Spec { more_keys, ..*spec };
+    let read = table::keys(&spec, &inner, |at, flags| found.push((at, flags)));
     if read.is_err() || found.is_empty() {
         return Err(Failure::text("ERR Invalid arguments specified for command"));
     }

@@ -218,7 +218,8 @@ fn begin_of(spec: &KeySpec, args: &Args<'_>) -> Option<i64> {
     match spec.begin {
         BeginSearch::Index(index) => Some(i64::from(index)),
         BeginSearch::Keyword(word, from) if from > 0 => {
-            (from as usize..args.len()).find(|&at| args.is(at, word)).map(|at| at as i64 + 1)
+            // The last argument is no keyword: nothing stands behind it.
+            (from as usize..args.len() - 1).find(|&at| args.is(at, word)).map(|at| at as i64 + 1)
         }
         BeginSearch::Keyword(word, from) => {
             let from = args.len().checked_sub(from.unsigned_abs() as usize)?;
@@ -428,7 +429,7 @@ mod tests {
         assert_eq!(places(&forward, &args), Some(vec![3]));
         assert_eq!(places(&backward, &args), Some(vec![5]));
         assert_eq!(places(&forward, &["x", "a", "b"]), Some(vec![]));
-        assert_eq!(places(&forward, &["x", "a", "keys"]), None);
+        assert_eq!(places(&forward, &["x", "a", "keys"]), Some(vec![]));
         assert_eq!(places(&backward, &["x"]), Some(vec![]));
     }
 
