@@ -1,7 +1,7 @@
 //! COMMAND DOCS: the rows as documentation.
 
 use crate::command::args::Args;
-use crate::command::spec::{Arg, ArgKind, Group, Spec};
+use crate::command::spec::{Arg, ArgKind, Group, Spec, flag};
 use crate::resp::write::Reply;
 
 use super::describe::words;
@@ -27,17 +27,21 @@ fn text(reply: &mut Reply<'_>, name: &str, value: &str) {
 fn document(reply: &mut Reply<'_>, row: Named<'_>) {
     let spec = row.spec;
     reply.bulk(row.full_name().as_bytes());
-    let deprecated = if spec.deprecated.is_some() { 3 } else { 0 };
+    let is_deprecated = spec.deprecated.is_some();
+    let marks = [(is_deprecated, "deprecated"), (spec.flags & flag::SYSTEM != 0, "syscmd")];
+    let marks: Vec<&str> = marks.iter().filter(|mark| mark.0).map(|mark| mark.1).collect();
     let lists = [spec.history.len(), spec.args.len(), spec.subcommands.len()];
     let lists = lists.iter().filter(|&&len| len > 0).count();
-    reply.map(4 + deprecated + lists);
+    reply.map(4 + usize::from(!marks.is_empty()) + 2 * usize::from(is_deprecated) + lists);
     text(reply, "summary", spec.summary);
     text(reply, "since", spec.since);
     text(reply, "group", group_name(spec.group));
     text(reply, "complexity", spec.complexity);
-    if let Some((since, replacement)) = spec.deprecated {
+    if !marks.is_empty() {
         reply.bulk(b"doc_flags");
-        words(reply, &["deprecated"]);
+        words(reply, &marks);
+    }
+    if let Some((since, replacement)) = spec.deprecated {
         text(reply, "deprecated_since", since);
         text(reply, "replaced_by", replacement);
     }

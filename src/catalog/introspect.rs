@@ -360,6 +360,9 @@ mod tests {
         assert!(reply.starts_with("%1 $6 substr %8 "), "{reply}");
         let facts = "$9 doc_flags ~1 +deprecated $16 deprecated_since $5 2.0.0 $11 replaced_by ";
         assert!(reply.contains(facts), "{reply}");
+        let reply = ask_in(Protocol::Resp3, &["DOCS", "pfdebug"]);
+        assert!(reply.starts_with("%1 $7 pfdebug %6 "), "{reply}");
+        assert!(reply.contains(" $9 doc_flags ~1 +syscmd $9 arguments "), "{reply}");
         let reply = ask(&["DOCS", "object"]);
         assert!(reply.contains("$11 subcommands *10 $15 object|encoding *10 "), "{reply}");
     }

@@ -67,6 +67,8 @@ pub mod flag {
     pub const REACHES: u32 = 1 << 25;
     /// Firn: reads nothing but the members that its arguments behind the key name.
     pub const MEMBERS: u32 = 1 << 26;
+    /// Firn: a command for the system, not for applications (COMMAND DOCS `syscmd`).
+    pub const SYSTEM: u32 = 1 << 27;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }

@@ -24,7 +24,7 @@ pub const COMMANDS: &[SessionCommand] = &[command(
     Spec {
         name: "debug",
         arity: -2,
-        flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
+        flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::SYSTEM,
         group: Group::Server,
         complexity: "Depends on the subcommand.",
         summary: "Holds the commands that tests need.",

@@ -17,7 +17,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "pfdebug",
             arity: 3,
-            flags: flag::WRITE | flag::DENYOOM | flag::ADMIN,
+            flags: flag::WRITE | flag::DENYOOM | flag::ADMIN | flag::SYSTEM,
             keys: &[keys_at(2, 0, 1, RW | ACCESS)],
             complexity: "O(N) for N registers.",
             summary: "Shows the inside of a HyperLogLog.",
@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "pfselftest",
             arity: 1,
-            flags: flag::ADMIN,
+            flags: flag::ADMIN | flag::SYSTEM,
             complexity: "O(N) for N elements of the test.",
             summary: "Tests the estimates of HyperLogLogs.",
             ..ROW
