@@ -17,7 +17,7 @@ pub struct Options {
     pub memory_bytes: u64,
     /// Log bytes since the last checkpoint that start the next one.
     pub checkpoint_log_bytes: u64,
-    /// Size of the first log segment, in bytes.
+    /// Size of the first log segment, in bytes; not above that which segments grow to.
     pub segment_bytes_min: u64,
     /// Size that log segments grow to, in bytes.
     pub segment_bytes_max: u64,

@@ -256,7 +256,7 @@ pub(super) fn log_config(
         database: manifest.database,
         epoch,
         salt_seed,
-        segment_bytes_min: options.segment_bytes_min,
+        segment_bytes_min: options.segment_bytes_min.min(options.segment_bytes_max),
         segment_bytes_max: options.segment_bytes_max,
         queue_bytes_max: options.log_queue_bytes,
         sync_interval_ms: sync_interval_ms(options.durability),
@@ -283,6 +283,20 @@ mod tests {
     use crate::io::sim::SimStorage;
     use crate::log::reader::list_segments;
     use crate::log::walk::SegmentWalker;
+
+    #[test]
+    fn segments_may_grow_to_less_than_the_first_one_is_wont_to_have() {
+        let open = |storage: SimStorage| {
+            let options =
+                Options { background: false, segment_bytes_max: 1 << 20, ..Options::new("") };
+            Engine::open_on(Arc::new(storage), Arc::new(SystemClock::new()), options).unwrap()
+        };
+        let sim = SimStorage::new(1);
+        let engine = open(sim.clone());
+        (0..30).for_each(|_| engine.set(0, b"key", &[b'x'; 100_000]).unwrap());
+        drop(engine);
+        assert_eq!(open(sim).get(0, b"key").unwrap().map(|value| value.len()), Some(100_000));
+    }
 
     #[test]
     fn parts_that_a_crash_left_and_segments_that_nobody_needs_go_at_the_next_start() {
