@@ -246,9 +246,13 @@ impl Clients {
         self.by_id.lock().expect("a panic ends the process").get(&id).cloned()
     }
 
-    /// Asks those to go that have been silent for longer than `timeout_ms`.
+    /// Asks those to go that have been silent for longer than `timeout_ms`, unless it is their turn
+    /// to be answered.
     pub fn kill_idle(&self, now_ms: u64, timeout_ms: u64) {
         for client in self.by_id.lock().expect("a panic ends the process").values() {
+            if client.is_blocked() {
+                continue;
+            }
             if now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms {
                 client.kill();
             }
@@ -286,8 +290,11 @@ mod tests {
         let clients = Clients::default();
         let silent = clients.connect(endpoint(), 0, 9).unwrap();
         let busy = clients.connect(endpoint(), 0, 9).unwrap();
+        let waiting = clients.connect(endpoint(), 0, 9).unwrap();
         busy.active_ms.store(900, Relaxed);
+        waiting.begin_block();
         clients.kill_idle(1000, 500);
-        assert_eq!((silent.is_killed(), busy.is_killed()), (true, false));
+        let killed = [&silent, &busy, &waiting].map(|client| client.is_killed());
+        assert_eq!(killed, [true, false, false]);
     }
 }
