@@ -98,6 +98,8 @@ pub struct Unit<'e> {
     pub(super) databases_changed: bool,
     /// Whether those who watch a key, or wait for it, hear of its changes.
     is_heard: bool,
+    /// Whether what is read counts as used.
+    touches: bool,
     lookups: Lookups,
     pub(super) reach: Reach,
     /// What it shows instead of what memory holds.
@@ -148,6 +150,7 @@ impl<'e> Unit<'e> {
             room,
             databases_changed: false,
             is_heard: true,
+            touches: true,
             lookups: Lookups::default(),
             reach: Reach::default(),
             aside: None,
@@ -215,6 +218,11 @@ impl<'e> Unit<'e> {
         self.first = Some((key.bytes.as_ptr(), key.bytes.len(), key.position));
     }
 
+    /// Whether accesses count from here on; not for clients in CLIENT NO-TOUCH.
+    pub fn set_touches(&mut self, touches: bool) {
+        self.touches = touches;
+    }
+
     /// The live key: an access, and a lookup that found it or missed.
     pub fn get(&mut self, key: &Key<'_>) -> Option<View<'_>> {
         self.look(key, Look { is_access: true, is_lookup: true })
@@ -261,7 +269,7 @@ impl<'e> Unit<'e> {
         }
         let ((index, seat), now_ms) = (seat?, self.now_ms);
         let partition = &mut self.guards[index].1.partition;
-        let entry = match look.is_access {
+        let entry = match look.is_access && self.touches {
             true => partition.access_seated(seat, now_ms),
             false => partition.seated(seat),
         };

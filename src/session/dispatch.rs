@@ -342,6 +342,7 @@ impl<'d> Dispatcher<'d> {
         may_block: bool,
     ) -> Option<Block> {
         let mark = out.mark();
+        unit.set_touches(!session.no_touch || row.spec.name == "touch");
         let mut call = Call {
             unit,
             db: session.db,
