@@ -10,6 +10,8 @@ pub mod flag {
     pub const INERT: u8 = 1 << 2;
     /// Several lines of a file add up.
     pub const ADDS_UP: u8 = 1 << 3;
+    /// Not to be shown.
+    pub const SENSITIVE: u8 = 1 << 4;
 }
 
 /// The values that a directive takes. They are kept as text in one canonical form.

@@ -1,6 +1,6 @@
 //! The directives. One row drives the file, the flags, the environment, `--help` and CONFIG.
 
-use super::directive::flag::{ADDS_UP, IMMUTABLE, INERT, PROTECTED};
+use super::directive::flag::{ADDS_UP, IMMUTABLE, INERT, PROTECTED, SENSITIVE};
 use super::directive::{Directive, Kind};
 
 const MAX: i64 = i64::MAX;
@@ -74,7 +74,7 @@ const LIVE: &[Directive] = &[
     row("timeout", Kind::Integer(0, 2147483647), "0", "seconds until an idle client is closed"),
     row("maxclients", Kind::Integer(1, 4294967295), "10000", "clients at once"),
     row("protected-mode", Kind::Bool, "yes", "refuse strangers while no password is set"),
-    row("requirepass", Kind::Text, "", "password of the default user"),
+    row("requirepass", Kind::Text, "", "password of the default user").with(SENSITIVE),
     row("io-threads", Kind::Integer(0, 1024), "0", "worker threads; 0 for one a core")
         .with(IMMUTABLE),
     row("dir", Kind::Text, "firn-data", "data directory, created when missing")
@@ -241,8 +241,8 @@ const FOREIGN: &[Directive] = &[
     inert_integer("lfu-log-factor", "10"),
     inert_integer("list-compress-depth", "0"),
     inert_text("locale-collate", ""),
-    inert_text("masterauth", ""),
-    inert_text("masteruser", ""),
+    inert_text("masterauth", "").with(SENSITIVE),
+    inert_text("masteruser", "").with(SENSITIVE),
     inert_text("maxmemory-clients", "0"),
     inert_integer("maxmemory-eviction-tenacity", "10"),
     inert_integer("min-replicas-max-lag", "10").or("min-slaves-max-lag"),

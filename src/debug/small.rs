@@ -60,7 +60,7 @@ fn slept(call: &SessionCall<'_, '_, '_>, time: Duration) -> impl FnOnce() + Send
         id: 0,
         time_s: call.dispatcher.now_ms / 1000,
         micros: time.as_micros() as u64,
-        args: shortened(call.args),
+        args: shortened(call.args, |_| false),
         client: client.endpoint.peer.clone(),
         client_name: client.names().name,
     };

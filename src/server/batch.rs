@@ -19,7 +19,7 @@ use crate::types::{Lsn, Position};
 
 use super::connection::{Connection, Interrupt};
 use super::input::owner_for;
-use super::meter::{Meter, note_slow};
+use super::meter::Meter;
 use super::outbox::{Outbox, Pool};
 
 /// Commands that are parsed and prefetched before the first of them runs.
@@ -411,8 +411,7 @@ impl Run<'_, '_> {
     /// A command has run.
     fn measured(&mut self, row: &'static Row, request: &Request<'_>) {
         if let Some(micros) = self.meter.after(row, request.bytes) {
-            let Dispatcher { services, settings, .. } = self.dispatcher;
-            note_slow(services, settings, self.session, row, request.args, micros);
+            self.dispatcher.note_slow(self.session, row, request.args, micros);
         }
     }
 }

@@ -3,13 +3,7 @@
 
 use std::time::Instant;
 
-use crate::command::args::Args;
-use crate::command::spec::flag;
 use crate::config::settings::Settings;
-use crate::session::latency::{COMMAND, FAST_COMMAND, Sample};
-use crate::session::services::Services;
-use crate::session::slowlog::{SlowEntry, shortened};
-use crate::session::state::Session;
 use crate::session::stats::WorkerStats;
 use crate::session::table::{Row, is_quick};
 
@@ -60,37 +54,4 @@ impl<'m> Meter<'m> {
         self.started = now;
         took.as_micros() as u64
     }
-}
-
-/// Notes a command that took this long, if that is slow.
-#[inline]
-pub fn note_slow(
-    services: &Services,
-    settings: &Settings,
-    session: &Session,
-    row: &Row,
-    args: &Args<'_>,
-    micros: u64,
-) {
-    let millis = micros / 1000;
-    if settings.latency_ms > 0 && millis >= settings.latency_ms {
-        let event = if row.has(flag::FAST) { FAST_COMMAND } else { COMMAND };
-        let time_s = services.engine.now_ms() / 1000;
-        services.latency.record(event, Sample { time_s, millis });
-    }
-    let limit = settings.slow_micros;
-    // AUTH and HELLO carry passwords.
-    let is_hidden = row.spec.flags & (flag::SKIP_SLOWLOG | flag::NO_AUTH) != 0;
-    if limit < 0 || micros < limit as u64 || is_hidden {
-        return;
-    }
-    let entry = SlowEntry {
-        id: 0,
-        time_s: std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()),
-        micros,
-        args: shortened(args),
-        client: session.client.endpoint.peer.clone(),
-        client_name: session.client.names().name,
-    };
-    services.slowlog.push(entry, settings.slowlog_len_max);
 }

@@ -4,10 +4,20 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use crate::command::args::Args;
+use crate::command::spec::flag;
+use crate::config::directive;
+use crate::config::table::{DIRECTIVES, find};
+
+use super::dispatch::Dispatcher;
+use super::latency::{COMMAND, FAST_COMMAND, Sample};
+use super::state::Session;
+use super::table::Row;
 
 /// Arguments kept of one command, and bytes kept of one argument, as in Redis.
 const ARGUMENTS_MAX: usize = 32;
 const ARGUMENT_BYTES_MAX: usize = 128;
+/// What stands for a secret, as in Redis.
+const REDACTED: &[u8] = b"(redacted)";
 
 /// One slow command.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,13 +79,72 @@ impl SlowLog {
     }
 }
 
-/// The arguments of a call, cut as Redis cuts them.
-pub fn shortened(args: &Args<'_>) -> Vec<Vec<u8>> {
+impl Dispatcher<'_> {
+    /// Notes a command that took this long, if that is slow.
+    #[inline]
+    pub fn note_slow(&self, session: &Session, row: &Row, args: &Args<'_>, micros: u64) {
+        let is_slow = u64::try_from(self.settings.slow_micros).is_ok_and(|limit| micros >= limit)
+            && !row.has(flag::SKIP_SLOWLOG);
+        let latency_ms = self.settings.latency_ms;
+        let is_event = latency_ms > 0 && micros / 1000 >= latency_ms;
+        if is_event {
+            self.note_event(row, micros / 1000);
+        }
+        if is_slow {
+            self.note_command(session, row, args, micros);
+        }
+    }
+
+    #[cold]
+    fn note_event(&self, row: &Row, millis: u64) {
+        let event = if row.has(flag::FAST) { FAST_COMMAND } else { COMMAND };
+        let time_s = self.services.engine.now_ms() / 1000;
+        self.services.latency.record(event, Sample { time_s, millis });
+    }
+
+    #[cold]
+    fn note_command(&self, session: &Session, row: &Row, args: &Args<'_>, micros: u64) {
+        let entry = SlowEntry {
+            id: 0,
+            time_s: std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()),
+            micros,
+            args: shortened(args, |index| is_secret(row, args, index)),
+            client: session.client.endpoint.peer.clone(),
+            client_name: session.client.names().name,
+        };
+        self.services.slowlog.push(entry, self.settings.slowlog_len_max);
+    }
+}
+
+/// Whether an argument may be a password.
+fn is_secret(row: &Row, args: &Args<'_>, index: usize) -> bool {
+    match row.name.as_str() {
+        "auth" => index > 0,
+        "hello" => {
+            let mut option = 2;
+            while option < args.len() && !args.is(option, "auth") {
+                option += 2;
+            }
+            index == option + 1 || index == option + 2
+        }
+        "config|set" if index >= 3 && index % 2 == 1 => {
+            let name = find(&String::from_utf8_lossy(args.get(index - 1)));
+            name.is_some_and(|name| DIRECTIVES[name].has(directive::flag::SENSITIVE))
+        }
+        _ => false,
+    }
+}
+
+/// The arguments of a call, cut as Redis cuts them; those that are secret are not shown.
+pub fn shortened(args: &Args<'_>, is_secret: impl Fn(usize) -> bool) -> Vec<Vec<u8>> {
     let kept = match args.len() {
         len if len > ARGUMENTS_MAX => ARGUMENTS_MAX - 1,
         len => len,
     };
-    let mut words: Vec<Vec<u8>> = args.iter_from(0).take(kept).map(shortened_argument).collect();
+    let shown = args.iter_from(0).take(kept).enumerate().map(|(index, word)| {
+        if is_secret(index) { REDACTED.to_vec() } else { shortened_argument(word) }
+    });
+    let mut words: Vec<Vec<u8>> = shown.collect();
     if kept < args.len() {
         let rest = args.len() - kept;
         words.push(format!("... ({rest} more arguments)").into_bytes());
@@ -124,7 +193,7 @@ mod tests {
     fn long_calls_are_cut() {
         let word = vec![b'x'; 130];
         let ranges = vec![(0, 130); 40];
-        let short = shortened(&Args::new(&word, &ranges, None));
+        let short = shortened(&Args::new(&word, &ranges, None), |_| false);
         assert_eq!(short.len(), 32);
         assert!(short[0].ends_with(b"... (2 more bytes)"));
         assert_eq!(short[31], b"... (9 more arguments)");
