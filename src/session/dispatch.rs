@@ -86,18 +86,20 @@ impl<'d> Dispatcher<'d> {
         out: &mut Output,
     ) -> Outcome {
         let mark = out.mark();
-        let mode = session.reply_mode();
-        if mode == ReplyMode::Skip {
-            session.set_reply_mode(ReplyMode::On);
+        if session.reply_mode() == ReplyMode::Skip {
+            session.set_reply_mode(ReplyMode::Skipping);
         }
+        let was_muted = session.is_muted();
         let outcome = self.run_checked(session, request, out);
-        match mode {
-            ReplyMode::On => return outcome,
-            ReplyMode::Off if session.reply_mode() == ReplyMode::On => return outcome,
-            ReplyMode::Skip if matches!(outcome, Outcome::Retry(_)) => {
-                session.set_reply_mode(ReplyMode::Skip);
-            }
-            _ => {}
+        // CLIENT REPLY ON is answered itself; EXEC has seen to what it holds.
+        if !was_muted || session.reply_mode() == ReplyMode::On {
+            return outcome;
+        }
+        if session.reply_mode() == ReplyMode::Skipping {
+            session.set_reply_mode(match outcome {
+                Outcome::Retry(_) => ReplyMode::Skip,
+                _ => ReplyMode::On,
+            });
         }
         out.truncate(mark);
         match outcome {

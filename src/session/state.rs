@@ -24,6 +24,8 @@ pub enum ReplyMode {
     Off,
     /// That of the next command is not sent.
     Skip,
+    /// That of the command under way is not sent.
+    Skipping,
 }
 
 /// The keys a client watches, and whether one of them changed.
@@ -146,6 +148,11 @@ impl Session {
     /// The reply mode.
     pub fn reply_mode(&self) -> ReplyMode {
         self.reply_mode
+    }
+
+    /// Whether what is replied now is not sent.
+    pub fn is_muted(&self) -> bool {
+        matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skipping)
     }
 
     /// Sets the reply mode.

@@ -222,12 +222,16 @@ impl<'d> Dispatcher<'d> {
         unit: &mut Option<Unit<'d>>,
         out: &mut Output,
     ) -> Outcome {
+        let start = out.mark();
         Reply::new(out, session.protocol).array(transaction.queued.len());
+        if session.is_muted() {
+            out.truncate(start);
+        }
         let mut gate: Lsn = 0;
         let mut close = false;
         for Queued { row, args } in &transaction.queued {
             let started = std::time::Instant::now();
-            let args = args.get();
+            let (args, mark) = (args.get(), out.mark());
             match (row.runner, &mut *unit) {
                 (Runner::Data(run), Some(unit)) => {
                     self.run_in_unit((row, run), unit, session, &args, out, false);
@@ -247,6 +251,9 @@ impl<'d> Dispatcher<'d> {
                         }
                     }
                 }
+            }
+            if session.is_muted() {
+                out.truncate(mark);
             }
             self.stats.ran(row.id, 1, started.elapsed().as_nanos() as u64);
         }
