@@ -346,6 +346,7 @@ impl Run<'_, '_> {
                 *interrupt = Some(Interrupt::Wait(wait));
                 return 0;
             }
+            Outcome::NotRun => return 1,
             Outcome::Done(lsn) => self.gate(offset, lsn),
             Outcome::Close => *self.is_closing = true,
             Outcome::Job(job) => *interrupt = Some(Interrupt::Job(job)),

@@ -636,3 +636,55 @@ fn what_ran_is_counted() {
     let slow = server.services.slowlog.newest(9);
     assert!(slow.iter().any(|entry| entry.args == [b"PING".to_vec()]));
 }
+
+#[test]
+fn only_what_runs_is_counted_as_a_call() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    client.send("MULTI\r\nSET a 1\r\nSET a 2\r\nEXEC\r\nMULTI\r\nSET a 3\r\nDISCARD\r\nGET\r\n");
+    let queued = "+QUEUED\r\n";
+    client.expect(format!("+OK\r\n{queued}{queued}*2\r\n+OK\r\n+OK\r\n+OK\r\n{queued}+OK\r\n"));
+    client.expect("-ERR wrong number of arguments for 'get' command\r\n");
+    client.send("MULTI\r\nSAVE\r\nEXEC\r\n");
+    client.expect("+OK\r\n-ERR Command not allowed inside a transaction\r\n");
+    client.expect("-EXECABORT Transaction discarded because of previous errors.\r\n");
+    let counts = |name: &str| {
+        let rows = server.services.table.rows();
+        let row = rows.iter().find(|row| row.name == name).unwrap();
+        let count = server.services.stats.command(row.id);
+        (count.calls, count.rejected, count.failed)
+    };
+    // The figures of a batch are complete once its replies are out.
+    client.ask("PING", "+PONG\r\n");
+    assert_eq!(counts("set"), (2, 0, 0));
+    assert_eq!(counts("get"), (0, 1, 0));
+    assert_eq!(counts("save"), (0, 1, 0));
+    assert_eq!((counts("multi"), counts("discard")), ((3, 0, 0), (1, 0, 0)));
+    assert_eq!(counts("exec"), (2, 0, 1));
+}
+
+#[test]
+fn the_slow_log_has_what_transactions_run_and_no_passwords() {
+    let server = Server::start(&[("slowlog-log-slower-than", "0")]);
+    let mut client = server.client();
+    client.ask("CONFIG SET masterauth secret timeout 0", "+OK\r\n");
+    client.send("AUTH default secret\r\nHELLO 2 SETNAME n AUTH default secret\r\nGET\r\n");
+    client.send("MULTI\r\nCONFIG SET requirepass secret\r\nEXEC\r\nECHO end\r\n");
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"end\r\n") {
+        client.0.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    let slow = server.services.slowlog.newest(99);
+    let calls = slow.iter().rev().map(|entry| String::from_utf8(entry.args.join(&b' ')).unwrap());
+    let calls: Vec<String> = calls.collect();
+    let expected = [
+        "CONFIG SET masterauth (redacted) timeout 0",
+        "AUTH (redacted) (redacted)",
+        "HELLO 2 SETNAME n AUTH (redacted) (redacted)",
+        "MULTI",
+        "CONFIG SET requirepass (redacted)",
+    ];
+    assert_eq!(calls[..5], expected);
+}

@@ -20,6 +20,8 @@ pub type Job = Box<dyn FnOnce(&mut Output, Protocol) -> Lsn + Send>;
 pub enum Outcome {
     /// Goes on; the reply waits until this LSN is durable (D2).
     Done(Lsn),
+    /// Goes on; the command was queued or refused, and counts as no call.
+    NotRun,
     /// Runs work whose output is the reply, after this many milliseconds, or never (WAIT). The work
     /// is short and may run on the worker.
     Later(Option<u64>, Job),

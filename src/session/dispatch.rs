@@ -387,7 +387,13 @@ impl<'d> Dispatcher<'d> {
             outcome: Outcome::Done(0),
         };
         match run(&mut call) {
-            Ok(()) => call.outcome,
+            Ok(()) => {
+                let outcome = call.outcome;
+                if matches!(outcome, Outcome::NotRun) {
+                    self.stats.rejected(row.id);
+                }
+                outcome
+            }
             Err(failure) => {
                 let outcome = call.outcome;
                 out.truncate(mark);
@@ -484,7 +490,7 @@ impl<'d> Dispatcher<'d> {
         }
         self.services.stats.error(&String::from_utf8_lossy(text));
         Reply::new(out, session.protocol).error_bytes(text);
-        Outcome::Done(0)
+        Outcome::NotRun
     }
 }
 

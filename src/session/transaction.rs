@@ -130,7 +130,7 @@ impl<'d> Dispatcher<'d> {
         let count = transaction.queued.len() as i64;
         session.client.set_queued(count);
         Reply::new(out, session.protocol).simple("QUEUED");
-        Outcome::Done(0)
+        Outcome::NotRun
     }
 
     /// Runs the queued commands. The session is in a transaction that is not spoiled.
@@ -242,7 +242,8 @@ impl<'d> Dispatcher<'d> {
                         Outcome::Done(lsn) => gate = gate.max(lsn),
                         Outcome::Close => close = true,
                         // Work off the worker could not be part of the frame.
-                        Outcome::Retry(_)
+                        Outcome::NotRun
+                        | Outcome::Retry(_)
                         | Outcome::Job(_)
                         | Outcome::Later(..)
                         | Outcome::Blocked(_) => {
@@ -255,7 +256,9 @@ impl<'d> Dispatcher<'d> {
             if session.is_muted() {
                 out.truncate(mark);
             }
-            self.stats.ran(row.id, 1, started.elapsed().as_nanos() as u64);
+            let took = started.elapsed();
+            self.stats.ran(row.id, 1, took.as_nanos() as u64);
+            self.note_slow(session, row, &args, took.as_micros() as u64);
         }
         if close { Outcome::Close } else { Outcome::Done(gate) }
     }
@@ -268,6 +271,6 @@ impl<'d> Dispatcher<'d> {
         let text = format!("EXECABORT Transaction discarded because of: {reason}");
         self.services.stats.error(&text);
         Reply::new(out, session.protocol).error(&text);
-        Outcome::Done(0)
+        Outcome::NotRun
     }
 }
