@@ -17,6 +17,10 @@ pub struct Settings {
     pub query_bytes_max: usize,
     /// The hard limit of class normal in `client-output-buffer-limit`; 0 is none.
     pub output_bytes_max: usize,
+    /// The soft limit of that class; 0 is none.
+    pub output_bytes_soft: usize,
+    /// How long more than the soft limit may wait, in milliseconds.
+    pub output_soft_ms: u64,
     /// `timeout`, in milliseconds; 0 is none.
     pub timeout_ms: u64,
     /// `tcp-keepalive`, in seconds; 0 is none.
@@ -44,7 +48,9 @@ impl Settings {
             let value = value(name).parse();
             value.unwrap_or_else(|_| unreachable!("{name} was checked to be a number"))
         };
-        let mut limits = value("client-output-buffer-limit").split(' ');
+        let limits = value("client-output-buffer-limit").split(' ').skip(1);
+        let mut limits = limits.map(|word| word.parse().unwrap_or(0));
+        let mut limit = || limits.next().unwrap_or(0);
         Settings {
             durability: match value("appendfsync") {
                 "always" => Durability::Always,
@@ -55,7 +61,9 @@ impl Settings {
             // Nothing longer could be kept.
             bulk_bytes_max: (number("proto-max-bulk-len") as u64).min(STRING_BYTES_MAX),
             query_bytes_max: number("client-query-buffer-limit") as usize,
-            output_bytes_max: limits.nth(1).and_then(|word| word.parse().ok()).unwrap_or(0),
+            output_bytes_max: limit() as usize,
+            output_bytes_soft: limit() as usize,
+            output_soft_ms: limit() * 1000,
             timeout_ms: number("timeout") as u64 * 1000,
             keepalive_s: number("tcp-keepalive") as u32,
             clients_max: number("maxclients") as usize,

@@ -34,6 +34,10 @@ fn look_around(services: &Arc<Services>) {
     if settings.timeout_ms > 0 {
         services.clients.kill_idle(now_ms, settings.timeout_ms);
     }
+    if settings.output_bytes_soft > 0 {
+        let (bytes, ms) = (settings.output_bytes_soft, settings.output_soft_ms);
+        services.clients.kill_full(now_ms, bytes, ms);
+    }
     let failures = services.upkeep.last_engine_stats().checkpoint_failures;
     let latency = (&services.latency, settings.latency_ms);
     services.upkeep.note_engine(&services.engine, latency, now_ms);

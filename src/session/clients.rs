@@ -74,6 +74,9 @@ pub struct Client {
     pub input_bytes: AtomicUsize,
     /// Bytes of output that wait.
     pub output_bytes: AtomicUsize,
+    /// When more output than the soft limit was seen to wait, in Unix milliseconds; 0 for never
+    /// since there was less.
+    full_since_ms: AtomicU64,
     /// Row of its last command; `usize::MAX` before the first.
     pub last_row: AtomicUsize,
     queued: AtomicI64,
@@ -99,6 +102,7 @@ impl Client {
             watched: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            full_since_ms: AtomicU64::new(0),
             last_row: AtomicUsize::new(usize::MAX),
             queued: AtomicI64::new(-1),
             names: Mutex::default(),
@@ -258,6 +262,22 @@ impl Clients {
             }
         }
     }
+
+    /// Asks those to go of whose output more than `bytes` has waited for longer than `ms`. To be
+    /// called now and then.
+    pub fn kill_full(&self, now_ms: u64, bytes: usize, ms: u64) {
+        for client in self.by_id.lock().expect("a panic ends the process").values() {
+            let since_ms = match client.full_since_ms.load(Relaxed) {
+                _ if client.output_bytes.load(Relaxed) <= bytes => 0,
+                0 => now_ms,
+                since_ms => since_ms,
+            };
+            client.full_since_ms.store(since_ms, Relaxed);
+            if since_ms > 0 && now_ms.saturating_sub(since_ms) > ms {
+                client.kill();
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -283,6 +303,20 @@ mod tests {
         clients.disconnect(first.id);
         assert_eq!(clients.count(), 1);
         assert_eq!(clients.connect(endpoint(), 0, 2).unwrap().id, 3);
+    }
+
+    #[test]
+    fn output_above_the_soft_limit_may_wait_for_a_while() {
+        let clients = Clients::default();
+        let client = clients.connect(endpoint(), 0, 9).unwrap();
+        let look = |now_ms, waiting| {
+            client.output_bytes.store(waiting, Relaxed);
+            clients.kill_full(now_ms, 100, 2000);
+            client.is_killed()
+        };
+        let looks = [(1000, 101), (3000, 101), (4000, 100), (5000, 101), (7000, 101)];
+        assert!(looks.iter().all(|(now_ms, waiting)| !look(*now_ms, *waiting)));
+        assert!(look(7001, 101));
     }
 
     #[test]
