@@ -101,8 +101,9 @@ fn line(text: &mut String, client: &Client, now_ms: u64, table: &Table) {
 fn flags(client: &Client) -> String {
     let flags = [
         (client.queued() >= 0, 'x'),
+        (client.is_blocked() || client.is_paused.load(Relaxed), 'b'),
+        (client.is_watch_changed(), 'd'),
         (client.is_killed(), 'c'),
-        (client.is_blocked(), 'b'),
         (client.endpoint.unix, 'U'),
         (client.no_evict.load(Relaxed), 'e'),
         (client.no_touch.load(Relaxed), 'T'),

@@ -1,7 +1,5 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use smallvec::SmallVec;
 
 use crate::command::row::key_arg;
@@ -149,11 +147,9 @@ fn watch(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
         },
     }
     for key in &keys {
-        let added = call.session.watches.add(engine, db, key.bytes);
+        let added = call.session.watch(engine, key.bytes);
         added.map_err(|error| failure(refusal_text(&error)))?;
     }
-    let count = call.session.watches.keys().len();
-    call.session.client.watched.store(count, Relaxed);
     call.reply.ok();
     Ok(())
 }

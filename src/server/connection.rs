@@ -283,7 +283,13 @@ impl Connection {
     pub(super) async fn wait(&mut self, wait: Wait) -> Option<()> {
         let services = self.worker.services.clone();
         match wait {
-            Wait::Pause(ms) => self.while_there(services.pause.wait(ms)).await,
+            Wait::Pause(ms) => {
+                let client = self.session.client.clone();
+                client.is_paused.store(true, Relaxed);
+                let ended = self.while_there(services.pause.wait(ms)).await;
+                client.is_paused.store(false, Relaxed);
+                ended
+            }
             Wait::LogRoom => {
                 let worker = self.worker.clone();
                 let durable = services.engine.durable_lsn();

@@ -688,3 +688,36 @@ fn the_slow_log_has_what_transactions_run_and_no_passwords() {
     ];
     assert_eq!(calls[..5], expected);
 }
+
+#[test]
+fn flags_of_clients_tell_who_is_held_up_and_whose_keys_changed() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    other.ask("WATCH a", "+OK\r\n");
+    let flags = |client: &mut Client| {
+        client.send("CLIENT LIST ID 2\r\n");
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\n\r\n") {
+            client.0.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        let line = String::from_utf8(line).unwrap();
+        let flags = line.split(' ').find_map(|word| word.strip_prefix("flags="));
+        flags.unwrap().to_string()
+    };
+    assert_eq!(flags(&mut client), "U");
+    client.ask("SET a 1", "+OK\r\n");
+    assert_eq!(flags(&mut client), "dU");
+    other.ask("UNWATCH", "+OK\r\n");
+    client.ask("CLIENT PAUSE 100000 WRITE", "+OK\r\n");
+    other.send("SET a 2\r\n");
+    let started = Instant::now();
+    while flags(&mut client) != "bU" {
+        assert!(started.elapsed() < Duration::from_secs(20), "it is not told to wait");
+    }
+    server.services.clients.kill_idle(u64::MAX, 0);
+    client.expect_end();
+    server.services.pause.end();
+    other.expect("+OK\r\n");
+}

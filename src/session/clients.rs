@@ -68,8 +68,8 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
-    /// Keys it watches.
-    pub watched: AtomicUsize,
+    /// CLIENT PAUSE makes it wait.
+    pub is_paused: AtomicBool,
     /// Bytes of input that wait.
     pub input_bytes: AtomicUsize,
     /// Bytes of output that wait.
@@ -81,6 +81,7 @@ pub struct Client {
     pub last_row: AtomicUsize,
     queued: AtomicI64,
     names: Mutex<Names>,
+    watch_changed: Mutex<Arc<AtomicBool>>,
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
     /// While it waits for a key: how it was asked to stop, if it was.
@@ -99,13 +100,14 @@ impl Client {
             resp3: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            watched: AtomicUsize::new(0),
+            is_paused: AtomicBool::new(false),
             input_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             full_since_ms: AtomicU64::new(0),
             last_row: AtomicUsize::new(usize::MAX),
             queued: AtomicI64::new(-1),
             names: Mutex::default(),
+            watch_changed: Mutex::default(),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
             block: Mutex::new(None),
@@ -131,6 +133,16 @@ impl Client {
     /// Changes what the client says of itself.
     pub fn rename(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.names.lock().expect("a panic ends the process"));
+    }
+
+    /// Notes what tells that a key which it watches was changed.
+    pub fn watch(&self, changed: Arc<AtomicBool>) {
+        *self.watch_changed.lock().expect("a panic ends the process") = changed;
+    }
+
+    /// Whether a key that it watches was changed.
+    pub fn is_watch_changed(&self) -> bool {
+        self.watch_changed.lock().expect("a panic ends the process").load(Acquire)
     }
 
     /// RESET: name and modes are those of a fresh client; what the library is stays.
@@ -254,7 +266,7 @@ impl Clients {
     /// to be answered.
     pub fn kill_idle(&self, now_ms: u64, timeout_ms: u64) {
         for client in self.by_id.lock().expect("a panic ends the process").values() {
-            if client.is_blocked() {
+            if client.is_blocked() || client.is_paused.load(Relaxed) {
                 continue;
             }
             if now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms {

@@ -176,10 +176,22 @@ impl Session {
         transaction
     }
 
+    /// Watches one more key of the selected database.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub fn watch(&mut self, engine: &Engine, key: &[u8]) -> Result<(), Error> {
+        self.watches.add(engine, self.db, key)?;
+        self.client.watch(self.watches.changed.clone());
+        Ok(())
+    }
+
     /// Watches nothing any more.
     pub fn unwatch(&mut self, engine: &Engine) {
-        self.watches.clear(engine);
-        self.client.watched.store(0, Relaxed);
+        if self.watches.keys().len() > 0 {
+            self.watches.clear(engine);
+            self.client.watch(self.watches.changed.clone());
+        }
     }
 
     /// Selects a database.
