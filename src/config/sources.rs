@@ -1,6 +1,7 @@
-//! Where values come from at start: the file, then the environment, then the flags; the later wins.
+//! Where values come from at start: the file and those that it includes, then standard input, then
+//! the environment, then the flags; the later wins.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::resp::parse::split_inline;
 
@@ -40,7 +41,10 @@ struct Setting {
     words: Vec<String>,
 }
 
-/// Puts the sources together. `read` reads the configuration file.
+/// What stands for a configuration file on standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Puts the sources together. `read` reads configuration files.
 ///
 /// # Errors
 /// One line that names the place and says what is wrong.
@@ -60,16 +64,19 @@ pub fn gather(
         }
         _ => {}
     }
-    let file = args.first().filter(|word| !word.starts_with("--"));
-    let file = file.map(PathBuf::from);
-    let flags = &args[usize::from(file.is_some())..];
+    let is_input = |word: &&String| *word == STANDARD_INPUT;
+    let file = args.first().filter(|word| !word.starts_with("--") && !is_input(word));
+    let mut flags = &args[usize::from(file.is_some())..];
     let mut start = Start { values: defaults(), file: None, warnings: Vec::new() };
-    if let Some(path) = file {
-        let text = read(&path).map_err(|error| {
-            format!("cannot read configuration file {}: {error}", path.display())
-        })?;
-        apply(&mut start, file_settings(&path.display().to_string(), &text)?)?;
+    if let Some(path) = file.map(PathBuf::from) {
+        apply(&mut start, file_settings(&path, &read, &mut Vec::new())?)?;
         start.file = Some(path);
+    }
+    // As in Redis it is the first word behind the file, or the last of all.
+    let (first, last) = (flags.first().filter(is_input), flags.last().filter(is_input));
+    if first.or(last).is_some() {
+        flags = if first.is_some() { &flags[1..] } else { &flags[..flags.len() - 1] };
+        apply(&mut start, file_settings(Path::new(STANDARD_INPUT), &read, &mut Vec::new())?)?;
     }
     let environment = environment_settings(environment, &mut start.warnings);
     apply(&mut start, environment)?;
@@ -77,19 +84,65 @@ pub fn gather(
     Ok(Request::Start(start))
 }
 
-fn file_settings(path: &str, text: &str) -> Result<Vec<Setting>, String> {
+/// The settings of a file and of those that it includes, in their order. `open` are the files that
+/// lead to it.
+fn file_settings(
+    path: &Path,
+    read: &impl Fn(&Path) -> std::io::Result<String>,
+    open: &mut Vec<PathBuf>,
+) -> Result<Vec<Setting>, String> {
+    let shown = path.display();
+    let text =
+        read(path).map_err(|error| format!("cannot read configuration file {shown}: {error}"))?;
+    open.push(path.to_path_buf());
     let mut settings = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let origin = format!("{path}:{}", index + 1);
+        let origin = format!("{shown}:{}", index + 1);
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let mut words =
             split_line(line).ok_or_else(|| format!("{origin}: unbalanced quotes: {line}"))?;
-        settings.push(Setting { origin, name: words.remove(0), words });
+        let name = words.remove(0);
+        if !name.eq_ignore_ascii_case("include") {
+            settings.push(Setting { origin, name, words });
+            continue;
+        }
+        let [pattern] = &words[..] else {
+            return Err(format!("{origin}: 'include' takes one file"));
+        };
+        for file in included(pattern).map_err(|reason| format!("{origin}: {reason}"))? {
+            if open.iter().any(|above| is_same(above, &file)) {
+                return Err(format!("{origin}: {} would include itself", file.display()));
+            }
+            let included = file_settings(&file, read, open);
+            settings.extend(included.map_err(
+                |reason| match reason.starts_with("cannot read") {
+                    true => format!("{origin}: {reason}"),
+                    false => reason,
+                },
+            )?);
+        }
     }
+    open.pop();
     Ok(settings)
+}
+
+/// The files that an `include` means: those that match, or the one that is named without a pattern.
+fn included(pattern: &str) -> Result<Vec<PathBuf>, String> {
+    if !pattern.contains(['*', '?', '[']) {
+        return Ok(vec![PathBuf::from(pattern)]);
+    }
+    let found = glob::glob(pattern).map_err(|error| format!("'{pattern}': {error}"))?;
+    found.map(|file| file.map_err(|error| error.to_string())).collect()
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
 }
 
 /// The words of one line of a file; none when quotes are unbalanced.
@@ -177,11 +230,11 @@ fn apply(start: &mut Start, settings: Vec<Setting>) -> Result<(), String> {
 /// The text of `--help`.
 pub fn help() -> String {
     let mut text = String::from(
-        "Usage: firn-server [FILE] [--DIRECTIVE VALUE ...]\n\
+        "Usage: firn-server [FILE] [-] [--DIRECTIVE VALUE ...]\n\
          \x20      firn-server --repair DIR\n\n\
          --repair makes a damaged data directory usable again with the least loss, says what is\n\
          lost, and ends. It moves files aside and deletes none.\n\n\
-         FILE is in the syntax of redis.conf. Each directive is also an environment variable:\n\
+         FILE is in the syntax of redis.conf, and - is such a file on standard input. Each directive is also an environment variable:\n\
          FIRN_ and its name in capitals, with _ for -. Flags win over the environment, which wins\n\
          over the file.\n\n\
          Directives and their defaults:\n",
@@ -238,6 +291,70 @@ mod tests {
         assert_eq!(value(&start, "port"), "7");
         let start = run(&["f", "--save", ""], &[], file).unwrap();
         assert_eq!(value(&start, "save"), "");
+    }
+
+    /// Files that `read` finds by their names.
+    fn start_from(args: &[&str], files: &[(&str, &str)]) -> Result<Start, String> {
+        let read = |path: &Path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            let missing = std::io::Error::other("it is missing");
+            found.map(|(_, text)| text.to_string()).ok_or(missing)
+        };
+        match gather(&words(args), std::iter::empty(), read)? {
+            Request::Start(start) => Ok(start),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn files_include_others_at_their_place() {
+        let files = [
+            ("a", "port 1\nINCLUDE b\ntimeout 3\nsave 3 3\n"),
+            ("b", "port 2\ntimeout 2\nsave 2 2\ninclude \"no?such*\"\n"),
+        ];
+        let start = start_from(&["a"], &files).unwrap();
+        let values = ["port", "timeout", "save"].map(|name| value(&start, name));
+        assert_eq!(values, ["2", "3", "2 2 3 3"]);
+        let cases = [
+            ("include b\n", "prot 1\n", "b:1: unknown directive 'prot'; see --help"),
+            ("\ninclude c\n", "", "a:2: cannot read configuration file c: it is missing"),
+            ("include b\n", "include a\n", "b:1: a would include itself"),
+            ("include a\n", "", "a:1: a would include itself"),
+            ("include b c\n", "", "a:1: 'include' takes one file"),
+        ];
+        for (a, b, text) in cases {
+            let started = start_from(&["a"], &[("a", a), ("b", b)]);
+            assert_eq!(started.map(|_| ()), Err(text.to_string()));
+        }
+    }
+
+    #[test]
+    fn patterns_include_what_matches_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, port) in [("b.conf", 2), ("a.conf", 1), ("c.txt", 3)] {
+            std::fs::write(folder.path().join(name), format!("port {port}\n")).unwrap();
+        }
+        let main = folder.path().join("main");
+        std::fs::write(&main, format!("include {}/*.conf\n", folder.path().display())).unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path);
+        let args = [main.display().to_string()];
+        let Ok(Request::Start(start)) = gather(&args, std::iter::empty(), read) else {
+            panic!("the files are sound");
+        };
+        assert_eq!(value(&start, "port"), "2");
+    }
+
+    #[test]
+    fn standard_input_comes_behind_the_file() {
+        let files = [("a", "port 1\ntimeout 1\n"), ("-", "port 2\n")];
+        let told = |args: &[&str]| {
+            let start = start_from(args, &files).unwrap();
+            (value(&start, "port"), value(&start, "timeout"), start.file)
+        };
+        assert_eq!(told(&["-"]), ("2".into(), "0".into(), None));
+        assert_eq!(told(&["a", "-"]), ("2".into(), "1".into(), Some("a".into())));
+        assert_eq!(told(&["-", "--port", "3"]), ("3".into(), "0".into(), None));
+        assert_eq!(told(&["--timeout", "7", "-"]), ("2".into(), "7".into(), None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From the command line to a server that runs, and to its end.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
@@ -32,7 +32,13 @@ use super::{announcement, housekeeping, huge_pages, listener, spread};
 
 /// Runs the server that this command line asks for; `print` takes what is for people to read.
 pub fn run(args: &[String], print: fn(&str)) -> ExitCode {
-    let read = |path: &Path| std::fs::read_to_string(path);
+    let read = |path: &Path| match path == Path::new(sources::STANDARD_INPUT) {
+        true => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| text)
+        }
+        false => std::fs::read_to_string(path),
+    };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     match sources::gather(args, environment, read) {
