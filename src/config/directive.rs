@@ -29,6 +29,8 @@ pub enum Kind {
     Bytes(u64, u64),
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// How a signal ends the server: some of these words, the first of which stands for none.
+    Shutdown(&'static [&'static str]),
     /// One word or quoted text.
     Text,
     /// Any number of words.
@@ -70,6 +72,7 @@ impl Directive {
         match self.kind {
             Kind::Words => return Ok(words.join(" ").trim().to_string()),
             Kind::Save => return save(words),
+            Kind::Shutdown(known) => return shutdown(words, known),
             Kind::OutputLimits => return output_limits(current, words),
             _ => {}
         }
@@ -94,10 +97,7 @@ impl Directive {
                 .map(|mode| format!("{mode:o}"))
                 .ok_or_else(|| "argument couldn't be parsed into an integer".into()),
             Kind::Bytes(min, max) => bytes(word, min, max),
-            Kind::OneOf(words) => one_of(word, words).ok_or_else(|| {
-                let words = words.join(", ");
-                format!("argument(s) must be one of the following: {words}")
-            }),
+            Kind::OneOf(words) => one_of(word, words).ok_or_else(|| not_one_of(words)),
             _ => Ok(word.clone()),
         }
     }
@@ -107,6 +107,22 @@ fn one_of(word: &str, words: &[&str]) -> Option<String> {
     let mut words = words.iter();
     let found = words.find(|candidate| candidate.eq_ignore_ascii_case(word));
     found.map(|found| found.to_string())
+}
+
+fn not_one_of(words: &[&str]) -> String {
+    format!("argument(s) must be one of the following: {}", words.join(", "))
+}
+
+fn shutdown(words: &[String], known: &[&str]) -> Result<String, String> {
+    let words: Vec<&str> = words.iter().flat_map(|word| word.split_whitespace()).collect();
+    let asked: Option<Vec<String>> = words.iter().map(|word| one_of(word, known)).collect();
+    let asked = asked.filter(|asked| !asked.is_empty()).ok_or_else(|| not_one_of(known))?;
+    let is_asked = |word: &str| asked.iter().any(|asked| asked == word);
+    if is_asked("save") && is_asked("nosave") {
+        return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());
+    }
+    let kept: Vec<&str> = known[1..].iter().copied().filter(|word| is_asked(word)).collect();
+    Ok(if kept.is_empty() { known[0].into() } else { kept.join(" ") })
 }
 
 fn integer(word: &str, min: i64, max: i64) -> Result<String, String> {
@@ -186,6 +202,8 @@ fn output_limits(current: &str, words: &[String]) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];
+
     fn parse(kind: Kind, current: &str, words: &[&str]) -> Result<String, String> {
         let directive = Directive { name: "x", alias: "", kind, default: "", flags: 0, help: "" };
         let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
@@ -202,6 +220,19 @@ mod tests {
             (Kind::Integer(0, 9), &["10"], Err("argument must be between 0 and 9 inclusive")),
             (Kind::Integer(0, 9), &["x"], Err("argument couldn't be parsed into an integer")),
             (Kind::Integer(0, 9), &["1", "2"], Err("wrong number of arguments")),
+            (Kind::Shutdown(SHUTDOWN), &["force nosave", "NOW"], Ok("nosave now force")),
+            (Kind::Shutdown(SHUTDOWN), &["default", "now"], Ok("now")),
+            (Kind::Shutdown(SHUTDOWN), &["Default"], Ok("default")),
+            (
+                Kind::Shutdown(SHUTDOWN),
+                &["save nosave"],
+                Err("shutdown options SAVE and NOSAVE can't be used simultaneously"),
+            ),
+            (
+                Kind::Shutdown(&["a", "b"]),
+                &[""],
+                Err("argument(s) must be one of the following: a, b"),
+            ),
             (Kind::PowerOfTwo(8), &["8"], Ok("8")),
             (Kind::PowerOfTwo(8), &["0"], Ok("0")),
             (Kind::PowerOfTwo(8), &["3"], Err("argument must be a power of two or 0")),

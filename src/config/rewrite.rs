@@ -64,7 +64,9 @@ fn directive_of(line: &str) -> Option<usize> {
 
 fn line_of(row: &Directive, value: &str) -> String {
     let value = match row.kind {
-        Kind::Words | Kind::Save | Kind::OutputLimits if !value.is_empty() => value.to_string(),
+        Kind::Words | Kind::Save | Kind::OutputLimits | Kind::Shutdown(_) if !value.is_empty() => {
+            value.to_string()
+        }
         _ => quoted(value),
     };
     format!("{} {value}\n", row.name)

@@ -183,8 +183,8 @@ const LIVE: &[Directive] = &[
         .with(IMMUTABLE),
     row("loglevel", Kind::OneOf(LEVELS), "notice", "what is printed"),
     row("logfile", Kind::Text, "", "file to print to instead of the terminal").with(IMMUTABLE),
-    row("shutdown-on-sigint", Kind::OneOf(SHUTDOWNS), "default", "how SIGINT ends the server"),
-    row("shutdown-on-sigterm", Kind::OneOf(SHUTDOWNS), "default", "how SIGTERM ends the server"),
+    row("shutdown-on-sigint", Kind::Shutdown(SHUTDOWNS), "default", "how SIGINT ends the server"),
+    row("shutdown-on-sigterm", Kind::Shutdown(SHUTDOWNS), "default", "how SIGTERM ends the server"),
 ];
 
 /// Rows without a meaning, so that files and clients made for Redis work.

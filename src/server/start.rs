@@ -202,7 +202,7 @@ async fn wait_for_end(services: &Services) {
         name = any_signal() => {
             tracing::info!("received {name}");
             let directive = format!("shutdown-on-{}", name.to_ascii_lowercase());
-            let skips = services.config.get(&directive) == "nosave";
+            let skips = services.config.get(&directive).split(' ').any(|word| word == "nosave");
             services.stop.request(skips);
         }
         () = services.stop.requested() => {}
