@@ -21,6 +21,8 @@ pub enum Kind {
     Bool,
     /// An integer between two others.
     Integer(i64, i64),
+    /// An integer from 0 on, which is moved between two others.
+    Clamped(i64, i64),
     /// A power of two up to this, or 0.
     PowerOfTwo(i64),
     /// Octal digits, as of file modes.
@@ -84,6 +86,10 @@ impl Directive {
                 one_of(word, &["yes", "no"]).ok_or_else(|| "argument must be 'yes' or 'no'".into())
             }
             Kind::Integer(min, max) => integer(word, min, max),
+            Kind::Clamped(min, max) => {
+                let value = integer(word, 0, i32::MAX.into())?;
+                Ok(value.parse().map_or(value, |number: i64| number.clamp(min, max).to_string()))
+            }
             Kind::PowerOfTwo(max) => {
                 let value = integer(word, 0, max)?;
                 match value.parse::<u64>() {
@@ -220,6 +226,13 @@ mod tests {
             (Kind::Integer(0, 9), &["10"], Err("argument must be between 0 and 9 inclusive")),
             (Kind::Integer(0, 9), &["x"], Err("argument couldn't be parsed into an integer")),
             (Kind::Integer(0, 9), &["1", "2"], Err("wrong number of arguments")),
+            (Kind::Clamped(1, 9), &["0"], Ok("1")),
+            (Kind::Clamped(1, 9), &["10"], Ok("9")),
+            (
+                Kind::Clamped(1, 9),
+                &["-1"],
+                Err("argument must be between 0 and 2147483647 inclusive"),
+            ),
             (Kind::Shutdown(SHUTDOWN), &["force nosave", "NOW"], Ok("nosave now force")),
             (Kind::Shutdown(SHUTDOWN), &["default", "now"], Ok("now")),
             (Kind::Shutdown(SHUTDOWN), &["Default"], Ok("default")),

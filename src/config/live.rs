@@ -91,11 +91,11 @@ impl Config {
             let refused =
                 |reason: &str| SetError::Refused { name: name.clone(), reason: reason.to_string() };
             let row = &DIRECTIVES[index];
-            if row.has(flag::IMMUTABLE) {
-                return Err(refused("can't set immutable config"));
-            }
             if row.has(flag::PROTECTED) && !may_protected {
                 return Err(refused("can't set protected config"));
+            }
+            if row.has(flag::IMMUTABLE) {
+                return Err(refused("can't set immutable config"));
             }
             if seen.contains(&index) {
                 return Err(refused("duplicate parameter"));
