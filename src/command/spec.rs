@@ -413,6 +413,8 @@ pub struct Call<'c, 'e, 'o> {
     pub args: &'c Args<'c>,
     /// The directives about encodings.
     pub encodings: &'c Encodings,
+    /// Longest string that a command may make, in bytes.
+    pub string_bytes_max: u64,
     /// Where the reply goes.
     pub reply: &'c mut Reply<'o>,
     /// Whether the call may wait for a key.

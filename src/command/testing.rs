@@ -9,6 +9,7 @@ use crate::engine::begin::{Begin, Intent};
 use crate::engine::unit::Unit;
 use crate::io::clock::SimClock;
 use crate::io::sim::SimStorage;
+use crate::limits::STRING_BYTES_MAX;
 use crate::options::Options;
 use crate::resp::write::{Output, Protocol, Reply};
 
@@ -68,6 +69,7 @@ fn run_args(unit: &mut Unit<'_>, args: &Args<'_>) -> Vec<u8> {
         db: 0,
         args,
         encodings: &Encodings::default(),
+        string_bytes_max: STRING_BYTES_MAX,
         reply: &mut Reply::new(&mut output, Protocol::Resp2),
         may_block: false,
         block: None,

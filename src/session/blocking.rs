@@ -112,6 +112,8 @@ impl Serve for KeptCall {
             db: self.db,
             args: &self.args.get(),
             encodings: &self.encodings,
+            // What waits makes no strings.
+            string_bytes_max: 0,
             reply: &mut Reply::new(&mut self.output, self.protocol),
             may_block: false,
             block: None,

@@ -350,6 +350,7 @@ impl<'d> Dispatcher<'d> {
             db: session.db,
             args,
             encodings: &self.settings.encodings,
+            string_bytes_max: self.settings.bulk_bytes_max,
             reply: &mut Reply::new(out, session.protocol),
             may_block,
             block: None,
@@ -499,6 +500,7 @@ struct KeptRead {
     services: Arc<Services>,
     args: OwnedArgs,
     encodings: Encodings,
+    string_bytes_max: u64,
     db: u32,
     /// Whether its reply waits until what it shows is durable.
     waits: bool,
@@ -510,6 +512,7 @@ impl KeptRead {
             services: dispatcher.services.clone(),
             args: OwnedArgs::copy(request.args),
             encodings: dispatcher.settings.encodings,
+            string_bytes_max: dispatcher.settings.bulk_bytes_max,
             db: session.db,
             waits: dispatcher.durability(session) == Durability::Always,
         }
@@ -523,6 +526,7 @@ impl KeptRead {
             db: self.db,
             args: &self.args.get(),
             encodings: &self.encodings,
+            string_bytes_max: self.string_bytes_max,
             reply: &mut Reply::new(out, protocol),
             may_block: false,
             block: None,

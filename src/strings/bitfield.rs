@@ -8,6 +8,7 @@ use crate::command::row::{block, first_key, key_arg, one_of, word};
 use crate::command::spec::key_flag::{ACCESS, RO, RW, UPDATE, VARIABLE_FLAGS};
 use crate::command::spec::{Arg, ArgKind, Call, Command, Failure, Group, Spec, flag};
 use crate::engine::unit::{Key, NewString, Unit};
+use crate::limits::STRING_BYTES_MAX;
 
 use super::bitmap::{BAD_OFFSET, check_bit_offset};
 use super::value::{byte_at, length_after_write, string_of};
@@ -169,13 +170,13 @@ impl Operation {
 }
 
 /// `n`, or `#n` for the n-th integer of this width.
-fn parse_offset(text: &[u8], width: Width) -> Result<u64, Failure> {
+fn parse_offset(text: &[u8], width: Width, bytes_max: u64) -> Result<u64, Failure> {
     let (digits, factor) = match text {
         [b'#', digits @ ..] => (digits, i64::from(width.bits)),
         _ => (text, 1),
     };
     let offset = parse_integer(digits).and_then(|offset| offset.checked_mul(factor));
-    check_bit_offset(offset.ok_or(BAD_OFFSET)?)
+    check_bit_offset(offset.ok_or(BAD_OFFSET)?, bytes_max)
 }
 
 fn parse_overflow(args: &Args<'_>, index: usize) -> Result<Overflow, Failure> {
@@ -184,7 +185,7 @@ fn parse_overflow(args: &Args<'_>, index: usize) -> Result<Overflow, Failure> {
     found.map(|(_, overflow)| overflow).ok_or(Failure::text("ERR Invalid OVERFLOW type specified"))
 }
 
-fn parse_operations(args: &Args<'_>) -> Result<Vec<Operation>, Failure> {
+fn parse_operations(args: &Args<'_>, bytes_max: u64) -> Result<Vec<Operation>, Failure> {
     let mut operations = Vec::with_capacity((args.len() - 2) / 3);
     let mut overflow = Overflow::Wrap;
     let mut index = 2;
@@ -202,7 +203,7 @@ fn parse_operations(args: &Args<'_>) -> Result<Vec<Operation>, Failure> {
             return Err(Failure::Syntax);
         }
         let width = Width::parse(args.get(index + 1))?;
-        let offset = parse_offset(args.get(index + 2), width)?;
+        let offset = parse_offset(args.get(index + 2), width, bytes_max)?;
         let action = if is_get {
             Action::Get
         } else if is_set {
@@ -217,18 +218,18 @@ fn parse_operations(args: &Args<'_>) -> Result<Vec<Operation>, Failure> {
 }
 
 fn length_after(args: &Args<'_>, before: u64, _frame_bytes: u64) -> u64 {
-    let operations = parse_operations(args).unwrap_or_default();
+    let operations = parse_operations(args, STRING_BYTES_MAX).unwrap_or_default();
     let writes = operations.iter().filter(|operation| operation.action != Action::Get);
     length_after_write(before, writes.map(|operation| operation.last_byte() + 1).max())
 }
 
 fn bitfield(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let operations = parse_operations(call.args)?;
+    let operations = parse_operations(call.args, call.string_bytes_max)?;
     execute(call, &operations)
 }
 
 fn bitfield_ro(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let operations = parse_operations(call.args)?;
+    let operations = parse_operations(call.args, call.string_bytes_max)?;
     if operations.iter().any(|op| op.action != Action::Get) {
         return Err(Failure::text("ERR BITFIELD_RO only supports the GET subcommand"));
     }
@@ -240,7 +241,7 @@ fn execute(call: &mut Call<'_, '_, '_>, operations: &[Operation]) -> Result<(), 
     let last_byte = writes.map(Operation::last_byte).max();
     // Redis lets a field at the very end of the longest string reach past it; here nothing does.
     if let Some(last_byte) = last_byte {
-        check_bit_offset((last_byte * 8) as i64)?;
+        check_bit_offset((last_byte * 8) as i64, STRING_BYTES_MAX)?;
     }
     let key = call.unit.key(call.db, call.args.get(1));
     let view = match last_byte {

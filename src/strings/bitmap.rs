@@ -92,23 +92,23 @@ pub const COMMANDS: &[Command] = &[
 /// The failure of an offset that is no integer, negative or past the longest string.
 pub const BAD_OFFSET: Failure = Failure::text("ERR bit offset is not an integer or out of range");
 
-/// Checks that a bit stands within the longest string.
-pub fn check_bit_offset(offset: i64) -> Result<u64, Failure> {
-    u64::try_from(offset).ok().filter(|offset| offset >> 3 < STRING_BYTES_MAX).ok_or(BAD_OFFSET)
+/// Checks that a bit stands within a string of at most so many bytes.
+pub fn check_bit_offset(offset: i64, bytes_max: u64) -> Result<u64, Failure> {
+    u64::try_from(offset).ok().filter(|offset| offset >> 3 < bytes_max).ok_or(BAD_OFFSET)
 }
 
-/// The bit that an argument names, within the longest string.
-fn bit_offset(text: &[u8]) -> Result<u64, Failure> {
-    check_bit_offset(parse_integer(text).ok_or(BAD_OFFSET)?)
+/// The bit that an argument names, within a string of at most so many bytes.
+fn bit_offset(text: &[u8], bytes_max: u64) -> Result<u64, Failure> {
+    check_bit_offset(parse_integer(text).ok_or(BAD_OFFSET)?, bytes_max)
 }
 
 fn length_after_setbit(args: &Args<'_>, before: u64, _frame_bytes: u64) -> u64 {
-    let end = bit_offset(args.get(2)).ok().map(|offset| (offset >> 3) + 1);
+    let end = bit_offset(args.get(2), STRING_BYTES_MAX).ok().map(|offset| (offset >> 3) + 1);
     length_after_write(before, end)
 }
 
 fn setbit(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let offset = bit_offset(call.args.get(2))?;
+    let offset = bit_offset(call.args.get(2), call.string_bytes_max)?;
     let on = match parse_integer(call.args.get(3)) {
         Some(0) => false,
         Some(1) => true,
@@ -137,7 +137,7 @@ fn setbit(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
 }
 
 fn getbit(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
-    let offset = bit_offset(call.args.get(2))?;
+    let offset = bit_offset(call.args.get(2), call.string_bytes_max)?;
     let key = call.unit.key(call.db, call.args.get(1));
     let byte = match call.unit.get(&key) {
         Some(view) => byte_at(string_of(&view)?, offset >> 3),

@@ -119,7 +119,7 @@ fn setrange(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
         return Ok(());
     }
     let end = offset.saturating_add(added);
-    check_length(end)?;
+    check_length(call, end)?;
     if old_len.is_none() {
         call.unit.put(&key, NewString::Copied(b""), None);
     }
@@ -145,7 +145,7 @@ fn append(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     match old_len {
         None => call.unit.put(&key, new_string(call.args, 2), None),
         Some(end) => {
-            check_length(len)?;
+            check_length(call, len)?;
             call.unit.write_range(&key, end, new_string(call.args, 2));
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::command::args::Args;
-use crate::command::spec::Failure;
+use crate::command::spec::{Call, Failure};
 use crate::engine::unit::{Key, NewString, Unit, ValueRef, View};
 use crate::limits::{STRING_BYTES_MAX, STRING_PAGE_BYTES, VALUE_INLINE_BYTES_MAX};
 use crate::resp::write::{Reply, SHARED_BULK_BYTES_MIN};
@@ -42,9 +42,9 @@ pub fn put_raw(unit: &mut Unit<'_>, key: &Key<'_>, bytes: Vec<u8>) {
     }
 }
 
-/// Refuses a length above [`STRING_BYTES_MAX`].
-pub fn check_length(len: u64) -> Result<(), Failure> {
-    if len > STRING_BYTES_MAX {
+/// Refuses a length above what a call may make.
+pub fn check_length(call: &Call<'_, '_, '_>, len: u64) -> Result<(), Failure> {
+    if len > call.string_bytes_max {
         return Err(Failure::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)"));
     }
     Ok(())
