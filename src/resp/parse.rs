@@ -426,10 +426,11 @@ pub fn parse_integer(digits: &[u8]) -> Option<i64> {
 }
 
 /// Splits an inline command at blanks by the rules of `redis-cli`: `"..."` knows escapes, `'...'`
-/// knows `\'` alone, and a closing quote must be followed by a blank. None when quotes are
-/// unbalanced.
+/// knows `\'` alone, and a closing quote must be followed by a blank. Vertical tabs and form feeds
+/// are blanks between words only. None when quotes are unbalanced.
 pub fn split_inline(line: &[u8], text: &mut Vec<u8>, ranges: &mut Vec<Range>) -> Option<()> {
     let blank = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0b;
+    let ends_word = |byte: u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let mut at = 0;
     loop {
         at += line[at..].iter().take_while(|&&byte| blank(byte)).count();
@@ -437,20 +438,20 @@ pub fn split_inline(line: &[u8], text: &mut Vec<u8>, ranges: &mut Vec<Range>) ->
             return Some(());
         }
         let start = text.len();
-        while at < line.len() && !blank(line[at]) {
-            at = match line[at] {
+        while at < line.len() && !ends_word(line[at]) {
+            match line[at] {
                 quote @ (b'"' | b'\'') => {
-                    let end = quoted(line, at + 1, quote, text)?;
-                    if line.get(end).is_some_and(|&byte| !blank(byte)) {
+                    at = quoted(line, at + 1, quote, text)?;
+                    if line.get(at).is_some_and(|&byte| !blank(byte)) {
                         return None;
                     }
-                    end
+                    break;
                 }
                 byte => {
                     text.push(byte);
-                    at + 1
+                    at += 1;
                 }
-            };
+            }
         }
         ranges.push((start as u32, text.len() as u32));
     }
@@ -638,6 +639,13 @@ mod tests {
         let (commands, _) = parse(b"set \"a\\x41\\n\\q\\xzz\" 'it\\'s \\n' b\"c\" \"\"\n");
         let expected: Vec<&[u8]> = vec![b"set", b"aA\nqxzz", b"it's \\n", b"bc", b""];
         assert_eq!(commands, vec![expected.into_iter().map(Vec::from).collect::<Vec<_>>()]);
+    }
+
+    #[test]
+    fn vertical_tabs_and_form_feeds_are_blanks_between_words_only() {
+        let (commands, _) = parse(b"\x0bset a\x0bb \x0c\"c\"\x0bd\x0c\n");
+        let expected = [&b"set"[..], b"a\x0bb", b"c", b"d\x0c"].map(Vec::from).to_vec();
+        assert_eq!(commands, vec![expected]);
     }
 
     #[test]
