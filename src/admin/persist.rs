@@ -128,7 +128,10 @@ fn bgsave(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     if !in_background(call, "checkpoint", |upkeep| &upkeep.save, Engine::checkpoint_paced)? {
         return Err(SAVE_UNDER_WAY);
     }
-    call.reply.simple("Background saving started");
+    call.reply.simple(match call.in_exec {
+        true => "Background saving scheduled",
+        false => "Background saving started",
+    });
     Ok(())
 }
 
@@ -146,7 +149,10 @@ fn bgrewriteaof(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     if !started {
         return Err(REWRITE_UNDER_WAY);
     }
-    call.reply.simple("Background append only file rewriting started");
+    call.reply.simple(match call.in_exec {
+        true => "Background append only file rewriting scheduled",
+        false => "Background append only file rewriting started",
+    });
     Ok(())
 }
 
