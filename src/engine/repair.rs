@@ -94,7 +94,7 @@ impl fmt::Display for RepairReport {
 }
 
 /// An error without the advice that its `Display` ends with.
-fn describe(error: &Error) -> String {
+pub fn describe(error: &Error) -> String {
     let Error::Corrupt { path, offset, lost, reason } = error else {
         return error.to_string();
     };
@@ -109,7 +109,8 @@ fn describe(error: &Error) -> String {
 /// changed; `UnsupportedFormat`; `Io`.
 pub fn repair(dir: &Path) -> Result<RepairReport> {
     if !dir.is_dir() {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let text = "there is no such directory; name the data directory of the server (its --dir)";
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, text);
         return Err(Error::io("repair", dir, source));
     }
     let _lock = DirectoryLock::acquire(dir)?;
@@ -182,17 +183,20 @@ fn is_sound(part: &PartReader) -> Result<bool> {
     Ok(is_sound)
 }
 
+/// Whether a file is damaged or gone, and not merely refused by the system.
+pub fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Corrupt { .. } => true,
+        Error::Io { source, .. } => {
+            source.kind() == std::io::ErrorKind::NotFound || is_lost_medium(source)
+        }
+        _ => false,
+    }
+}
+
 /// A part that could not be read for another reason than damage must not be given up.
 fn refuse_unjudged(error: Error) -> Result<()> {
-    match error {
-        Error::Corrupt { .. } => Ok(()),
-        Error::Io { ref source, .. }
-            if source.kind() == std::io::ErrorKind::NotFound || is_lost_medium(source) =>
-        {
-            Ok(())
-        }
-        other => Err(other),
-    }
+    if is_damage(&error) { Ok(()) } else { Err(error) }
 }
 
 /// Without any MANIFEST nobody can tell what the files mean.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::repair::{RepairReport, repair, repair_on};
+use super::repair::{RepairReport, describe, repair, repair_on};
 use crate::engine::Engine;
 use crate::engine::begin::{Begin, Intent};
 use crate::engine::unit::{Unit, ValueRef};
@@ -296,9 +296,17 @@ fn without_any_manifest_nothing_is_touched() {
         storage.flip_bit(Path::new(&encode_manifest(generation)), 99);
     }
     let names = storage.file_names();
-    let error = repair_sim(&storage).unwrap_err().to_string();
+    let error = describe(&repair_sim(&storage).unwrap_err());
     assert!(error.contains("restore one from a backup"), "{error}");
+    assert!(!error.contains("--repair"), "{error}");
     assert_eq!(storage.file_names(), names);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = describe(&repair(&folder.path().join("no")).unwrap_err());
+    assert!(error.contains("there is no such directory; name the data directory"), "{error}");
 }
 
 #[test]

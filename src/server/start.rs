@@ -15,7 +15,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::config::sources::{self, Request, Start};
 use crate::engine::Engine;
-use crate::engine::repair::repair;
+use crate::engine::repair::{describe, is_damage, repair};
 use crate::error::Error;
 use crate::options::Options;
 use crate::session::clients::Clients;
@@ -47,7 +47,7 @@ pub fn run(args: &[String], print: fn(&str)) -> ExitCode {
         Ok(Request::Version) => print(concat!("firn-server ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Request::Repair(dir)) => match repair(&dir) {
             Ok(report) => print(&format!("{report}\n")),
-            Err(error) => fail(&error.to_string()),
+            Err(error) => fail(&describe(&error)),
         },
         Ok(Request::Start(start)) => serve(start, print),
     }
@@ -109,10 +109,7 @@ async fn serve_until_stopped(config: Config, print: fn(&str)) {
     let started = Instant::now();
     let engine = match Engine::open(options(&config)) {
         Ok(engine) => Arc::new(engine),
-        Err(error @ Error::Io { .. }) => {
-            fail(&format!("{error}; see to it or choose another directory with --dir"))
-        }
-        Err(error) => fail(&error.to_string()),
+        Err(error) => fail(&advised(error)),
     };
     let opened_in = started.elapsed();
     // Nothing may be acknowledged any more (D5).
@@ -146,6 +143,21 @@ async fn serve_until_stopped(config: Config, print: fn(&str)) {
         let _ = task.await;
     }
     end(&services, workers).await;
+}
+
+/// Why the engine could not be opened, and what to do.
+fn advised(error: Error) -> String {
+    let is_damage = is_damage(&error);
+    match error {
+        Error::Io { op, path, source }
+            if is_damage && path.extension().is_some_and(|extension| extension == "part") =>
+        {
+            let reason = format!("cannot {op} it: {source}");
+            Error::Corrupt { path, offset: 0, lost: None, reason }.to_string()
+        }
+        Error::Io { .. } => format!("{error}; see to it or choose another directory with --dir"),
+        error => error.to_string(),
+    }
 }
 
 /// The parts of a server, as yet without clients.
@@ -295,4 +307,25 @@ fn set_up_log(config: &Config) {
     let is_wanted = |level: &Level| rank(level) <= LOG_RANK.load(Ordering::Relaxed);
     let filter = dynamic_filter_fn(move |event, _| is_wanted(event.level()));
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_gone_is_damage_and_one_that_is_withheld_is_not() {
+        let told = |path: &str, kind: std::io::ErrorKind| {
+            advised(Error::io("open", Path::new(path), kind.into()))
+        };
+        let gone = told("parts/1.part", std::io::ErrorKind::NotFound);
+        assert!(gone.contains("verify") && gone.contains("--repair"), "{gone}");
+        for (path, kind) in [
+            ("parts/1.part", std::io::ErrorKind::PermissionDenied),
+            ("dir", std::io::ErrorKind::NotFound),
+        ] {
+            let text = told(path, kind);
+            assert!(text.contains("--dir") && !text.contains("--repair"), "{text}");
+        }
+    }
 }
