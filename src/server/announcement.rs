@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::engine::stats::{RecoverySummary, Stats};
 use crate::session::services::Services;
 
@@ -12,16 +13,29 @@ pub fn text(services: &Services, worker_count: usize, opened_in: Duration) -> St
     let dir = std::fs::canonicalize(&dir).map_or(dir, |dir| dir.display().to_string());
     let stats = services.engine.stats();
     format!(
-        "Firn {}, {worker_count} workers\n  port        {} on {}\n  data        {dir}\n  \
+        "Firn {}, {worker_count} workers\n{}  data        {dir}\n  \
          durability  {}\n  keys        {}\n  recovery    {:.1} ms: {}\n",
         env!("CARGO_PKG_VERSION"),
-        config.get("port"),
-        config.get("bind"),
+        listening(config),
         config.get("appendfsync"),
         stats.keys,
         opened_in.as_secs_f64() * 1000.0,
         recovered(&stats),
     )
+}
+
+/// Where clients find it: a line for the port, and one for the Unix socket.
+fn listening(config: &Config) -> String {
+    let mut text = String::new();
+    let port = config.get("port");
+    if port != "0" {
+        text += &format!("  port        {port} on {}\n", config.get("bind"));
+    }
+    let socket = config.get("unixsocket");
+    if !socket.is_empty() {
+        text += &format!("  socket      {socket}\n");
+    }
+    text
 }
 
 /// What recovery did.
@@ -49,9 +63,24 @@ fn count(number: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{defaults, table::find};
 
     fn said(recovery: RecoverySummary) -> String {
         recovered(&Stats { recovery, ..Stats::default() })
+    }
+
+    #[test]
+    fn every_place_to_connect_to_is_told() {
+        let told = |port: &str, socket: &str| {
+            let mut values = defaults();
+            for (name, value) in [("port", port), ("unixsocket", socket), ("bind", "::1")] {
+                values[find(name).unwrap()] = value.to_string();
+            }
+            listening(&Config::new(values, None))
+        };
+        assert_eq!(told("7", ""), "  port        7 on ::1\n");
+        assert_eq!(told("0", "/s"), "  socket      /s\n");
+        assert_eq!(told("7", "/s"), "  port        7 on ::1\n  socket      /s\n");
     }
 
     #[test]

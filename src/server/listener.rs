@@ -137,6 +137,15 @@ fn listen_unix(path: &str, mode: u32, backlog: i32) -> io::Result<UnixListener> 
     UnixListener::from_std(socket.into())
 }
 
+/// Removes what [`listen`] has made in the file system. A failure is left alone: the next server
+/// replaces the file.
+pub fn remove_socket_file(config: &Config) {
+    let path = config.get("unixsocket");
+    if !path.is_empty() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Accepts for as long as it is polled, and hands connections to the worker that has the fewest.
 pub async fn accept(listener: Listener, services: Arc<Services>, workers: Arc<Workers>) {
     loop {
@@ -207,6 +216,7 @@ fn turn_away(socket: Accepted, services: &Services, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{defaults, table::find};
 
     #[test]
     fn stars_stand_for_all_addresses() {
@@ -231,6 +241,21 @@ mod tests {
         listen_tcp("-192.0.2.1", 7, 1, &mut listeners).unwrap();
         assert!(listeners.is_empty());
         assert!(listen_tcp("192.0.2.1", 7, 1, &mut listeners).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_socket_file_goes_with_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let mut values = defaults();
+        for (name, value) in [("port", "0"), ("unixsocket", path.to_str().unwrap())] {
+            values[find(name).unwrap()] = value.to_string();
+        }
+        let config = Config::new(values, None);
+        let _listeners = listen(&config).unwrap();
+        assert!(path.exists());
+        remove_socket_file(&config);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

@@ -142,6 +142,7 @@ async fn serve_until_stopped(config: Config, print: fn(&str)) {
         task.abort();
         let _ = task.await;
     }
+    listener::remove_socket_file(&services.config);
     end(&services, workers).await;
 }
 
