@@ -55,7 +55,7 @@ pub fn recover(
     summary.created = store.current().is_none();
     let manifest = match store.current() {
         Some(manifest) => manifest.clone(),
-        None => new_manifest(&*storage, &mut entropy)?,
+        None => new_manifest(&*storage, &mut entropy, clock.wall_ms())?,
     };
     let cache = Arc::new(BlockCache::new(cache_bytes(&options)));
     let parts = PartSet::open(&storage, manifest.database, &manifest.parts, Some(&cache))?;
@@ -113,9 +113,10 @@ pub fn recover(
     Ok((core, summary))
 }
 
-fn new_manifest(storage: &dyn Storage, entropy: &mut Entropy) -> Result<Manifest> {
+fn new_manifest(storage: &dyn Storage, entropy: &mut Entropy, wall_ms: u64) -> Result<Manifest> {
     refuse_orphans(storage)?;
-    Ok(Manifest::new(DatabaseId(entropy.bytes()?), HashSeed(entropy.bytes()?)))
+    let new = Manifest::new(DatabaseId(entropy.bytes()?), HashSeed(entropy.bytes()?));
+    Ok(Manifest { wall_ms, ..new })
 }
 
 /// Gives up what nobody needs any more, and what a crash left behind. After a fall back nothing
@@ -283,6 +284,16 @@ mod tests {
     use crate::io::sim::SimStorage;
     use crate::log::reader::list_segments;
     use crate::log::walk::SegmentWalker;
+
+    #[test]
+    fn the_first_manifest_tells_when_it_was_installed() {
+        let (sim, clock) = (SimStorage::new(1), SimClock::new(5));
+        let options = Options { background: false, ..Options::new("") };
+        let wall_ms = clock.wall_ms();
+        Engine::open_on(Arc::new(sim.clone()), Arc::new(clock), options).unwrap();
+        let store = ManifestStore::open(Arc::new(sim)).unwrap();
+        assert_eq!(store.current().map(|manifest| manifest.wall_ms), Some(wall_ms));
+    }
 
     #[test]
     fn segments_may_grow_to_less_than_the_first_one_is_wont_to_have() {
