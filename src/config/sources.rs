@@ -234,9 +234,9 @@ pub fn help() -> String {
          \x20      firn-server --repair DIR\n\n\
          --repair makes a damaged data directory usable again with the least loss, says what is\n\
          lost, and ends. It moves files aside and deletes none.\n\n\
-         FILE is in the syntax of redis.conf, and - is such a file on standard input. Each directive is also an environment variable:\n\
-         FIRN_ and its name in capitals, with _ for -. Flags win over the environment, which wins\n\
-         over the file.\n\n\
+         FILE is in the syntax of redis.conf, and - is such a file on standard input. Each\n\
+         directive is also an environment variable: FIRN_ and its name in capitals, with _ for -.\n\
+         Flags win over the environment, which wins over the file.\n\n\
          Directives and their defaults:\n",
     );
     for row in DIRECTIVES.iter().filter(|row| !row.has(flag::INERT)) {
