@@ -70,7 +70,11 @@ impl Pause {
     /// Waits for the end, at most this long.
     pub async fn wait(&self, at_most_ms: u64) {
         let limit = std::time::Duration::from_millis(at_most_ms);
-        let _ = tokio::time::timeout(limit, self.ended.notified()).await;
+        let ended = self.ended.notified();
+        // It may have ended since the command was told to wait.
+        if self.is_active() {
+            let _ = tokio::time::timeout(limit, ended).await;
+        }
     }
 }
 
