@@ -234,7 +234,10 @@ impl<K: ChunkKey, C: Chunk> DirtyChunks for Taken<K, C> {
             let content: sync::Arc<dyn ChunkBytes> = sync::Arc::new(slot.chunk.clone());
             DirtyChunk { id: key.id(), content: Some(content) }
         });
-        let mut gone = self.gone.iter().map(|key| DirtyChunk { id: key.id(), content: None });
+        // The keys of a stream's chunks need not ascend with their ids once chunks are gone.
+        let mut gone: Vec<ChunkId> = self.gone.iter().map(|key| key.id()).collect();
+        gone.sort_unstable();
+        let mut gone = gone.into_iter().map(|id| DirtyChunk { id, content: None });
         let (mut next, mut next_gone) = (dirty.next(), gone.next());
         Box::new(std::iter::from_fn(move || match (&next, &next_gone) {
             (Some(chunk), Some(tombstone)) if tombstone.id < chunk.id => {

@@ -458,6 +458,24 @@ fn read(disk: &BTreeMap<ChunkId, Bytes>) -> Option<Stream> {
     Stream::from_parts(3, hasher(), 4, &parts)
 }
 
+#[test]
+fn tombstones_ascend_though_the_last_id_was_set_back() {
+    let mut rig = Rig::new();
+    let append = |ms, seq| Step::Append { ms, seq, texts: Vec::new(), begins_chunk: false };
+    let numbers = Numbers { last_id: id(7, 0), max_deleted_id: StreamId::ZERO, entries_added: 0 };
+    let fail = [Step::Capture, Step::End(false)];
+    rig.apply(&Step::Renumber(numbers));
+    rig.apply(&append(1, 1));
+    fail.iter().for_each(|step| rig.apply(step));
+    rig.apply(&Step::Trim(1));
+    rig.apply(&Step::Renumber(numbers));
+    rig.apply(&append(1, 0));
+    rig.apply(&Step::Delete(8));
+    fail.iter().for_each(|step| rig.apply(step));
+    rig.apply(&append(0, 1));
+    rig.capture();
+}
+
 proptest! {
     #[test]
     fn a_stream_is_its_model_and_its_disk(steps in prop::collection::vec(step(), 0..150)) {
