@@ -338,6 +338,15 @@ pub struct Lookups {
 }
 
 impl Unit<'_> {
+    /// Random numbers of the unit's own, for what picks at random.
+    pub fn random(&mut self) -> Random {
+        match self.guards.first_mut() {
+            Some((_, shard)) => shard.random.split(),
+            // A command without keys locks none.
+            None => Random::new(self.core.random()),
+        }
+    }
+
     /// Starts to bring members of large collections into the cache, so that their ways from memory
     /// overlap; in place of none, the one that the next handler to pick at random would take out.
     pub fn prefetch_members<'k>(

@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use crate::format::edit::Edit;
 use crate::format::record::{CountDelta, DeleteReason, Record, StringValue};
-use crate::io::random::Random;
 use crate::keyspace::entry::EntryRef;
 use crate::keyspace::mutation::At;
 pub use crate::keyspace::object::{ValueHandle, ValueRef, ValueSize};
@@ -176,15 +175,6 @@ impl<'e> Unit<'e> {
     /// Wall time of the unit in milliseconds; constant while it runs.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
-    }
-
-    /// Random numbers of the unit's own, for what picks at random.
-    pub fn random(&mut self) -> Random {
-        match self.guards.first_mut() {
-            Some((_, shard)) => shard.random.split(),
-            // A command without keys locks none.
-            None => Random::new(self.core.random()),
-        }
     }
 
     /// How members of large collections are hashed, for one that is made outside the keyspace.
