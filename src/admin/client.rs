@@ -216,7 +216,6 @@ fn no_evict(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
 
 fn no_touch(call: &mut SessionCall<'_, '_, '_>) -> Result<(), Failure> {
     let on = on_or_off(call)?;
-    call.session.no_touch = on;
     call.session.client.no_touch.store(on, Relaxed);
     call.reply.ok();
     Ok(())

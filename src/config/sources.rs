@@ -69,14 +69,15 @@ pub fn gather(
     let mut flags = &args[usize::from(file.is_some())..];
     let mut start = Start { values: defaults(), file: None, warnings: Vec::new() };
     if let Some(path) = file.map(PathBuf::from) {
-        apply(&mut start, file_settings(&path, &read, &mut Vec::new())?)?;
+        apply(&mut start, file_settings(&path, "", &read, &mut Vec::new())?)?;
         start.file = Some(path);
     }
     // As in Redis it is the first word behind the file, or the last of all.
     let (first, last) = (flags.first().filter(is_input), flags.last().filter(is_input));
     if first.or(last).is_some() {
         flags = if first.is_some() { &flags[1..] } else { &flags[..flags.len() - 1] };
-        apply(&mut start, file_settings(Path::new(STANDARD_INPUT), &read, &mut Vec::new())?)?;
+        let input = file_settings(Path::new(STANDARD_INPUT), "", &read, &mut Vec::new())?;
+        apply(&mut start, input)?;
     }
     let environment = environment_settings(environment, &mut start.warnings);
     apply(&mut start, environment)?;
@@ -84,16 +85,17 @@ pub fn gather(
     Ok(Request::Start(start))
 }
 
-/// The settings of a file and of those that it includes, in their order. `open` are the files that
-/// lead to it.
+/// The settings of a file and of those that it includes, in their order. `asked_at` stands in front
+/// of the error where it cannot be read, `open` are the files that lead to it.
 fn file_settings(
     path: &Path,
+    asked_at: &str,
     read: &impl Fn(&Path) -> std::io::Result<String>,
     open: &mut Vec<PathBuf>,
 ) -> Result<Vec<Setting>, String> {
     let shown = path.display();
-    let text =
-        read(path).map_err(|error| format!("cannot read configuration file {shown}: {error}"))?;
+    let text = read(path)
+        .map_err(|error| format!("{asked_at}cannot read configuration file {shown}: {error}"))?;
     open.push(path.to_path_buf());
     let mut settings = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -116,13 +118,7 @@ fn file_settings(
             if open.iter().any(|above| is_same(above, &file)) {
                 return Err(format!("{origin}: {} would include itself", file.display()));
             }
-            let included = file_settings(&file, read, open);
-            settings.extend(included.map_err(
-                |reason| match reason.starts_with("cannot read") {
-                    true => format!("{origin}: {reason}"),
-                    false => reason,
-                },
-            )?);
+            settings.extend(file_settings(&file, &format!("{origin}: "), read, open)?);
         }
     }
     open.pop();

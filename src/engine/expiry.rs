@@ -8,7 +8,6 @@ use crate::keyspace::field_expiry::DueFields;
 use crate::log::{Reserve, SpaceClass};
 use crate::types::{KeyspaceId, Position};
 
-use super::begin::ColdKey;
 use super::core::Core;
 use super::unit::Unit;
 
@@ -120,7 +119,7 @@ impl Core {
                 continue;
             }
             for key in keys {
-                match self.expire_if_due(row.keyspace, row.position, key, now_ms) {
+                match self.expire_if_due(row.keyspace, row.position, &key, now_ms) {
                     Ok(Some(gone)) => removed += usize::from(gone),
                     Ok(None) => {
                         *cursors = before;
@@ -139,7 +138,7 @@ impl Core {
         &self,
         keyspace: KeyspaceId,
         position: Position,
-        key: Box<[u8]>,
+        key: &[u8],
         now_ms: u64,
     ) -> Result<Option<bool>> {
         let bytes = (key.len() + Record::HEAD_BYTES_MAX) as u64;
@@ -152,25 +151,18 @@ impl Core {
             if !shard.databases.is_live(keyspace) {
                 return Ok(Some(false));
             }
-            let known = shard.partition.find(keyspace, position, &key);
+            let known = shard.partition.find(keyspace, position, key);
             let has_deltas = known.is_some_and(|entry| entry.is_pending());
             if let Some(entry) = known.filter(|_| !has_deltas) {
                 let is_due = entry.expire_at_ms().is_some_and(|at| at <= now_ms);
                 if is_due {
                     let mut unit = Unit::on_shard(self, index, shard, room, now_ms);
-                    unit.remove_from(keyspace, position, &key, DeleteReason::Expired);
+                    unit.remove_from(keyspace, position, key, DeleteReason::Expired);
                     unit.finish();
                 }
                 return Ok(Some(is_due));
             }
-            let wanted = ColdKey {
-                keyspace,
-                position,
-                key: key.clone(),
-                parts: shard.parts.clone(),
-                departures: shard.partition.departures(keyspace, position),
-                has_deltas,
-            };
+            let wanted = shard.cold_key(keyspace, position, key.into(), has_deltas);
             drop(shard);
             self.fetch_key(&wanted)?;
         }

@@ -44,28 +44,26 @@ impl Shard {
             }
         };
         if is_cold {
-            cold.push(ColdKey {
-                keyspace,
-                position: key.position,
-                key: key.bytes.into(),
-                parts: self.parts.clone(),
-                departures: self.partition.departures(keyspace, key.position),
-                has_deltas,
-            });
+            cold.push(self.cold_key(keyspace, key.position, key.bytes.into(), has_deltas));
         }
+    }
+
+    /// A key that is to be fetched, as it was missed now.
+    pub fn cold_key(
+        &self,
+        keyspace: KeyspaceId,
+        position: Position,
+        key: Box<[u8]>,
+        has_deltas: bool,
+    ) -> ColdKey {
+        let departures = self.partition.departures(keyspace, position);
+        ColdKey { keyspace, position, key, parts: self.parts.clone(), departures, has_deltas }
     }
 
     /// A fetch of keys whose deltas wait for their base.
     pub fn pending_fetch(&self, keys: Vec<(KeyspaceId, Position, Box<[u8]>)>) -> ColdFetch {
-        let keys = keys.into_iter().map(|(keyspace, position, key)| ColdKey {
-            keyspace,
-            position,
-            key,
-            parts: self.parts.clone(),
-            departures: self.partition.departures(keyspace, position),
-            has_deltas: true,
-        });
-        ColdFetch { keys: keys.collect() }
+        let cold = |(keyspace, position, key)| self.cold_key(keyspace, position, key, true);
+        ColdFetch { keys: keys.into_iter().map(cold).collect() }
     }
 
     /// LSN that a miss of this database reveals: its last flush (D2).

@@ -17,6 +17,7 @@ use crate::value::packed;
 use crate::value::packed_members::PackedMembers;
 
 use super::collection::items;
+use super::entry::EntryRef;
 use super::object::{ValueHandle, ValueRef};
 use super::partition::Partition;
 use super::space::Space;
@@ -154,68 +155,53 @@ impl Partition {
         now_ms: u64,
         limit: usize,
     ) -> Vec<(KeyspaceId, Position, Box<[u8]>)> {
-        let position_of = self.position_of.clone();
-        let mut due = Vec::new();
-        for space in &mut self.spaces {
-            for cursor in space.due_cursors(now_ms, limit) {
-                let before = due.len();
-                let position = Position::from_cursor(cursor);
-                for place in space.run(position) {
-                    let entry = space.entry(position.slot(), place);
-                    let at = position_of(entry.key());
-                    if entry.is_pending() && at.cursor() == cursor {
-                        due.push((space.id, at, entry.key().into()));
-                    }
-                }
-                if due.len() > before {
-                    let next = space.next_fields(cursor, &*position_of, now_ms);
-                    space.fields.set(cursor, next);
-                }
-            }
-        }
-        due
+        self.come_up(now_ms, limit, true, |keyspace, position, entry| {
+            entry.is_pending().then(|| (keyspace, position, entry.key().into()))
+        })
     }
 
     /// Hashes with fields past their deadline, at about `limit` places. They come again until
     /// [`Partition::renote_fields`] is told that the fields have been removed.
     pub fn due_fields(&mut self, now_ms: u64, limit: usize) -> Vec<DueFields> {
+        self.come_up(now_ms, limit, false, |keyspace, position, entry| {
+            let lives = entry.expire_at_ms().is_none_or(|at| at > now_ms);
+            let value = entry.value().filter(|_| lives)?;
+            let (gone, count, are_all) = due_of(value, now_ms);
+            let shape = shape_of(value).filter(|_| !gone.is_empty())?;
+            let key = entry.key().into();
+            Some(DueFields { keyspace, position, key, shape, gone, count, are_all })
+        })
+    }
+
+    /// What `pick` makes of the entries at about `limit` places that have come up. A place is set
+    /// right where it picked some, or where it picked none, as `when_picked` says.
+    fn come_up<T>(
+        &mut self,
+        now_ms: u64,
+        limit: usize,
+        when_picked: bool,
+        pick: impl Fn(KeyspaceId, Position, EntryRef<'_>) -> Option<T>,
+    ) -> Vec<T> {
         let position_of = self.position_of.clone();
-        let mut due = Vec::new();
+        let mut picked = Vec::new();
         for space in &mut self.spaces {
             for cursor in space.due_cursors(now_ms, limit) {
-                let before = due.len();
+                let before = picked.len();
                 let position = Position::from_cursor(cursor);
                 for place in space.run(position) {
                     let entry = space.entry(position.slot(), place);
                     let at = position_of(entry.key());
-                    let lives = entry.expire_at_ms().is_none_or(|at| at > now_ms);
-                    if let Some(value) = entry.value()
-                        && at.cursor() == cursor
-                        && lives
-                    {
-                        let (gone, count, are_all) = due_of(value, now_ms);
-                        let shape = shape_of(value);
-                        if let Some(shape) = shape.filter(|_| !gone.is_empty()) {
-                            let (keyspace, key) = (space.id, entry.key().into());
-                            due.push(DueFields {
-                                keyspace,
-                                position: at,
-                                key,
-                                shape,
-                                gone,
-                                count,
-                                are_all,
-                            });
-                        }
+                    if at.cursor() == cursor {
+                        picked.extend(pick(space.id, at, entry));
                     }
                 }
-                if due.len() == before {
+                if (picked.len() > before) == when_picked {
                     let next = space.next_fields(cursor, &*position_of, now_ms);
                     space.fields.set(cursor, next);
                 }
             }
         }
-        due
+        picked
     }
 
     /// Queues a place anew, after fields of its hashes have been removed.

@@ -66,7 +66,7 @@ pub struct Client {
     pub resp3: AtomicBool,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
-    /// CLIENT NO-TOUCH.
+    /// CLIENT NO-TOUCH: its commands, TOUCH aside, are no accesses of keys.
     pub no_touch: AtomicBool,
     /// CLIENT PAUSE makes it wait.
     pub is_paused: AtomicBool,

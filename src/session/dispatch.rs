@@ -4,6 +4,7 @@
 //! asked. Everything unusual is behind [`Session::needs_attention`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use smallvec::SmallVec;
 
@@ -344,7 +345,7 @@ impl<'d> Dispatcher<'d> {
         may_block: bool,
     ) -> Option<Block> {
         let mark = out.mark();
-        unit.set_touches(!session.no_touch || row.spec.name == "touch");
+        unit.set_touches(!session.client.no_touch.load(Relaxed) || row.spec.name == "touch");
         let mut call = Call {
             unit,
             db: session.db,
@@ -375,7 +376,7 @@ impl<'d> Dispatcher<'d> {
         out: &mut Output,
         exec: Option<&mut Option<Unit<'d>>>,
     ) -> Outcome {
-        session.client.last_row.store(row.id, std::sync::atomic::Ordering::Relaxed);
+        session.client.last_row.store(row.id, Relaxed);
         let mark = out.mark();
         let protocol = session.protocol;
         let mut call = SessionCall {

@@ -83,8 +83,6 @@ pub struct Session {
     pub protocol: Protocol,
     /// The client's own durability level, where it chose one.
     pub durability: Option<Durability>,
-    /// CLIENT NO-TOUCH: its commands, TOUCH aside, are no accesses of keys.
-    pub no_touch: bool,
     /// The commands between MULTI and EXEC.
     pub transaction: Option<Transaction>,
     /// WATCH.
@@ -109,7 +107,6 @@ impl Session {
             db: 0,
             protocol: Protocol::Resp2,
             durability: None,
-            no_touch: false,
             transaction: None,
             watches: Watches::default(),
             fieldsets: Fieldsets::default(),
@@ -213,7 +210,6 @@ impl Session {
         self.select(0);
         self.set_protocol(Protocol::Resp2);
         self.durability = None;
-        self.no_touch = false;
         self.fieldsets.discard_all();
         self.client.reset();
         self.reply_mode = ReplyMode::On;

@@ -224,15 +224,21 @@ fn read_from(stream: Option<&Stream>, text: &[u8]) -> Result<StreamId, Failure> 
     }
 }
 
+/// The ID behind which the stream of a key is read, and whether there is something.
+fn look(unit: &mut Unit<'_>, key: &Key<'_>, text: &[u8]) -> Result<(StreamId, bool), Failure> {
+    let stream = read_stream(unit, key)?;
+    let from = read_from(stream, text)?;
+    Ok((from, stream.is_some_and(|stream| count_behind(stream, from) > 0)))
+}
+
 fn xread(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     let asked = Asked::parse(call.args, false)?;
     let (mut ready, mut resolved) = (Vec::new(), Vec::new());
     for index in 0..asked.streams {
         let (key, text) = asked.stream(call.args, index);
         let key = call.unit.key(call.db, key);
-        let stream = read_stream(call.unit, &key)?;
-        let from = read_from(stream, text)?;
-        if stream.is_some_and(|stream| count_behind(stream, from) > 0) {
+        let (from, is_ready) = look(call.unit, &key, text)?;
+        if is_ready {
             ready.push((key, from));
         }
         if text == b"$" {
@@ -276,9 +282,8 @@ fn serve(call: &mut Call<'_, '_, '_>, _: &Key<'_>) -> Result<bool, Failure> {
     let mut ready = Vec::new();
     for index in 0..asked.streams {
         let Some(key) = asked.held(call.unit, (call.db, call.args), index) else { continue };
-        let stream = read_stream(call.unit, &key)?;
-        let from = read_from(stream, asked.stream(call.args, index).1)?;
-        if stream.is_some_and(|stream| count_behind(stream, from) > 0) {
+        let (from, is_ready) = look(call.unit, &key, asked.stream(call.args, index).1)?;
+        if is_ready {
             ready.push((key, from));
         }
     }
