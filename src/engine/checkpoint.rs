@@ -24,6 +24,8 @@ use super::stats::add;
 
 /// Bytes that one lock hold may capture.
 const CAPTURE_BYTES: usize = 64 << 10;
+/// No checkpoint begins for less because of a disk that fills, in bytes.
+const LOGGED_BYTES_MIN: u64 = 1 << 20;
 /// Pending keys that one lock hold may list.
 const PENDING_KEYS: usize = 256;
 
@@ -90,6 +92,7 @@ impl Core {
         if installed.is_ok() {
             self.stats.checkpoint_at_bytes.store(logged, Relaxed);
             self.stats.replayed_bytes.store(0, Relaxed);
+            self.log.set_unsaved(self.log.stats().frame_bytes - logged);
         }
         installed
     }
@@ -128,6 +131,7 @@ impl Core {
         next.wall_ms = self.now_ms();
         next.next_part_id = snapshots.next_part_id;
         let parts = Arc::new(self.open_parts(snapshots, &next)?);
+        self.log.keep_free(next.largest_part_bytes());
         if let Err(error) = snapshots.store.install(next) {
             if snapshots.store.is_poisoned() {
                 // Nobody knows which MANIFEST a restart would find (D5).
@@ -238,12 +242,13 @@ impl Core {
     }
 
     /// Whether enough was logged since the last checkpoint, or enough is dirty, or the log needs
-    /// the space back that a checkpoint releases.
+    /// the space back that a checkpoint releases, or will soon.
     pub fn checkpoint_due(&self) -> Result<bool> {
         let logged = self.log.stats().frame_bytes + self.stats.replayed_bytes.load(Relaxed);
         let since = logged.saturating_sub(self.stats.checkpoint_at_bytes.load(Relaxed));
         let is_short = since > 0 && self.log.is_full();
-        if is_short || since >= self.options.checkpoint_log_bytes {
+        let enough = self.log.room_for_segments().max(LOGGED_BYTES_MIN);
+        if is_short || since >= enough.min(self.options.checkpoint_log_bytes) {
             return Ok(true);
         }
         Ok(self.too_much_is_dirty()? && !self.merge_is_behind()?)
@@ -254,7 +259,9 @@ impl Core {
     pub fn release_previous(&self) -> Result<()> {
         let mut snapshots = self.lock_snapshots()?;
         let current = snapshots.manifest().clone();
-        if snapshots.store.log_needed_from() == Some(current.log_start_lsn) {
+        let kept = snapshots.store.kept_parts().len();
+        let log_needed_from = snapshots.store.log_needed_from();
+        if log_needed_from == Some(current.log_start_lsn) && kept == current.parts.len() {
             return Ok(());
         }
         self.install(&mut snapshots, current)

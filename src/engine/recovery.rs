@@ -79,9 +79,9 @@ pub fn recover(
     // the old bytes of a recycled file would be valid.
     let config = log_config(&options, &manifest, epoch, entropy.number()? ^ u64::from(epoch));
     let log = Log::create(storage.clone(), clock.clone(), config, &end)?;
-    if !summary.used_previous_manifest {
-        release(&snapshots.store, &log)?;
-    }
+    log.set_unsaved(bytes);
+    log.keep_free(manifest.largest_part_bytes());
+    release(&snapshots.store, &log, summary.used_previous_manifest)?;
     let shards = shards(partitions, &parts, &Arc::new(databases), entropy.number()?);
     let now_ms = clock.wall_ms().max(end.last_wall_ms).max(manifest.wall_ms);
     summary.took_us = clock.monotonic_us().saturating_sub(started_us);
@@ -121,7 +121,10 @@ fn new_manifest(storage: &dyn Storage, entropy: &mut Entropy, wall_ms: u64) -> R
 
 /// Gives up what nobody needs any more, and what a crash left behind. After a fall back nothing
 /// goes: what only the damaged MANIFEST names may help a repair.
-fn release(store: &ManifestStore, log: &Log) -> Result<()> {
+fn release(store: &ManifestStore, log: &Log, fell_back: bool) -> Result<()> {
+    if fell_back {
+        return Ok(());
+    }
     // What cannot be removed now is found again at the next start.
     let _ = store.sweep();
     log.release_before(store.log_needed_from().unwrap_or(0))

@@ -104,6 +104,11 @@ impl From<DecodeError> for ManifestError {
 }
 
 impl Manifest {
+    /// Length of the longest file among the parts; 0 without parts.
+    pub fn largest_part_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.file_bytes).max().unwrap_or(0)
+    }
+
     /// The MANIFEST of an empty database, before its first installation.
     pub fn new(database: DatabaseId, hash_seed: HashSeed) -> Manifest {
         Manifest {

@@ -337,7 +337,7 @@ impl Log {
     /// `Io`, a full disk above all; reservations are then answered with `Full` instead of `Wait`.
     pub fn prepare_ahead(&self) -> Result<()> {
         while self.shelf.needs_spare() {
-            let prepared = self.shelf.prepare(0, || self.shelf.needs_spare());
+            let prepared = self.shelf.prepare_ahead(self.unsaved_bytes());
             self.space.set_full(prepared.is_err());
             prepared?;
             self.room.raise(ROOM);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
@@ -19,6 +20,9 @@ use crate::types::{DatabaseId, Lsn};
 
 /// Sizes of segments are multiples of this, in bytes.
 const SEGMENT_UNIT_BYTES: u64 = 4096;
+/// Segments are as small as this where the disk lacks room for larger ones, in bytes: enough for
+/// what frees space.
+const SHORT_SEGMENT_BYTES: u64 = 256 << 10;
 /// Spares kept for reuse; more are removed. With segments and checkpoints of their default sizes,
 /// a log under steady load reuses what a checkpoint releases instead of zeroing new files.
 const SPARES_MAX: usize = 6;
@@ -44,7 +48,10 @@ pub(super) struct Shelf {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) space: Arc<Space>,
     database: DatabaseId,
+    bytes_min: u64,
     bytes_max: u64,
+    /// What the engine wants free beside checkpoints, in bytes.
+    pub(super) kept_bytes: AtomicU64,
     state: Mutex<State>,
     /// Only one thread prepares at a time.
     preparing: Mutex<()>,
@@ -98,7 +105,16 @@ impl Shelf {
         state.spares.iter().for_each(|spare| space.add_spare(spare.bytes));
         let bytes_max = bytes_max.next_multiple_of(SEGMENT_UNIT_BYTES).max(bytes_min);
         let (state, preparing) = (Mutex::new(state), Mutex::new(()));
-        Ok(Shelf { storage, space, database, bytes_max, state, preparing })
+        Ok(Shelf {
+            storage,
+            space,
+            database,
+            bytes_min,
+            bytes_max,
+            kept_bytes: AtomicU64::new(0),
+            state,
+            preparing,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -124,20 +140,66 @@ impl Shelf {
         (state.spares.len() as u64, state.sealed.len() as u64, bytes)
     }
 
-    /// Makes one spare of at least `bytes_min` bytes ready, unless another thread has meanwhile
-    /// made it needless.
-    pub(super) fn prepare(&self, bytes_min: u64, needed: impl Fn() -> bool) -> Result<()> {
+    /// Makes one spare ready while that leaves the disk room for a checkpoint, unless another
+    /// thread has meanwhile made it needless. Smaller ones than usual where room is short.
+    ///
+    /// # Errors
+    /// `Io` with `StorageFull` where it does not, or as the disk says.
+    pub(super) fn prepare_ahead(&self, unsaved_bytes: u64) -> Result<()> {
         let _one_at_a_time = self.preparing.lock().expect("nothing panics under this lock");
-        if needed() { self.prepare_one(bytes_min) } else { Ok(()) }
+        if !self.needs_spare() {
+            return Ok(());
+        }
+        let (least, room) = (self.bytes_least(), self.room_for_segments(unsaved_bytes));
+        let mut bytes = self.state().next_bytes;
+        // Once for the log, once for the part.
+        while room / 2 < bytes {
+            if bytes <= least {
+                let full = io::ErrorKind::StorageFull.into();
+                return Err(fail(&*self.storage, "prepare", Path::new(LOG_FOLDER), full));
+            }
+            bytes = (bytes / 2).next_multiple_of(SEGMENT_UNIT_BYTES).max(least);
+        }
+        self.prepare_one(bytes)
+    }
+
+    /// Size of the smallest segments.
+    fn bytes_least(&self) -> u64 {
+        self.bytes_min.min(SHORT_SEGMENT_BYTES)
+    }
+
+    /// What the disk would have left after a checkpoint, were all of the log's room used before.
+    /// What stands in the log and in no part has to fit into one, so that a log that filled the
+    /// disk can give its space back (D6).
+    pub(super) fn room_beside_checkpoint(&self, unsaved_bytes: u64) -> u64 {
+        // What cannot be asked is found out by the write.
+        let free_bytes = self.storage.free_bytes().unwrap_or(u64::MAX);
+        // A little for the MANIFEST, and for what parts add.
+        let part_bytes = unsaved_bytes + self.space.writable() + self.bytes_least();
+        free_bytes.saturating_sub(part_bytes)
+    }
+
+    /// What new segments may take of that.
+    pub(super) fn room_for_segments(&self, unsaved_bytes: u64) -> u64 {
+        let room = self.room_beside_checkpoint(unsaved_bytes);
+        room.saturating_sub(self.kept_bytes.load(Relaxed))
+    }
+
+    /// Makes one spare of at least `bytes_min` bytes ready, unless another thread has meanwhile
+    /// made it needless. What is promised already has to be written: nothing is left over for
+    /// checkpoints.
+    fn prepare(&self, bytes_min: u64, needed: impl Fn() -> bool) -> Result<()> {
+        let _one_at_a_time = self.preparing.lock().expect("nothing panics under this lock");
+        let bytes = self.state().next_bytes.max(bytes_min.next_multiple_of(SEGMENT_UNIT_BYTES));
+        if needed() { self.prepare_one(bytes) } else { Ok(()) }
     }
 
     /// Allocates, zeroes and syncs, and only then gives the file a spare's name.
-    fn prepare_one(&self, bytes_min: u64) -> Result<()> {
-        let (number, bytes) = {
+    fn prepare_one(&self, bytes: u64) -> Result<()> {
+        let number = {
             let mut state = self.state();
-            let bytes = state.next_bytes.max(bytes_min.next_multiple_of(SEGMENT_UNIT_BYTES));
             state.next_number += 1;
-            (state.next_number - 1, bytes)
+            state.next_number - 1
         };
         let folder = Path::new(LOG_FOLDER);
         let unfinished = folder.join(file_name::encode_unfinished(number));
@@ -152,7 +214,7 @@ impl Shelf {
             return Err(fail(&*self.storage, "prepare", &unfinished, source));
         }
         let mut state = self.state();
-        state.next_bytes = (state.next_bytes * 2).min(self.bytes_max);
+        state.next_bytes = (state.next_bytes.min(bytes) * 2).min(self.bytes_max);
         state.spares.push(Spare { path, bytes });
         self.space.add_spare(bytes);
         Ok(())
@@ -258,10 +320,12 @@ impl Shelf {
         Ok(())
     }
 
-    /// Recycles or removes the segments that hold nothing from `lsn` on. A file that has another
-    /// name (a backup's link) only loses this one.
-    pub(super) fn release_before(&self, lsn: Lsn) -> Result<()> {
+    /// Recycles or removes the segments that hold nothing from `lsn` on; recycles none that
+    /// checkpoints need the room of. A file that has another name (a backup's link) only loses
+    /// this one.
+    pub(super) fn release_before(&self, lsn: Lsn, unsaved_bytes: u64) -> Result<()> {
         let folder = Path::new(LOG_FOLDER);
+        let mut room = self.room_for_segments(unsaved_bytes);
         let mut recycled = Vec::new();
         let mut changed = false;
         loop {
@@ -274,7 +338,9 @@ impl Shelf {
                 state.sealed.pop_front();
                 state.next_number += 1;
                 let fits = bytes * 2 >= state.next_bytes || self.space.is_full();
-                let wanted = fits && state.spares.len() + recycled.len() < SPARES_MAX;
+                let spares = state.spares.len() + recycled.len();
+                let wanted = fits && spares < SPARES_MAX && bytes <= room;
+                room = room.saturating_sub(if wanted { bytes } else { 0 });
                 (info.name, bytes, state.next_number - 1, wanted)
             };
             let path = segment_path(name);

@@ -74,6 +74,8 @@ pub struct Log {
     pub(super) on_durable: OnceLock<DurableListener>,
     pub(super) on_fatal: OnceLock<FatalListener>,
     pub(super) counters: Counters,
+    /// Bytes of frames that parts hold, of those that were counted.
+    pub(super) saved: AtomicU64,
 }
 
 /// Frames that wait for the committer, as they will stand on disk.
@@ -143,6 +145,7 @@ impl Log {
             on_durable: OnceLock::new(),
             on_fatal: OnceLock::new(),
             counters: Counters::default(),
+            saved: AtomicU64::new(0),
         };
         Ok(log)
     }
@@ -273,12 +276,41 @@ impl Log {
         self.poison.get().map(String::as_str)
     }
 
+    /// All but the last so many bytes of frames are in parts: a checkpoint needs no room for them.
+    pub fn set_unsaved(&self, bytes: u64) {
+        let frame_bytes = self.counters.frame_bytes.load(Ordering::Relaxed);
+        // Of what was replayed no frame was counted here.
+        self.saved.store(frame_bytes.wrapping_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// No new segment leaves less than so many bytes of the disk free beside what a checkpoint
+    /// needs.
+    pub fn keep_free(&self, bytes: u64) {
+        self.shelf.kept_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of the disk that a checkpoint of all that the log has room for would leave.
+    pub fn room_beside_checkpoint(&self) -> u64 {
+        self.shelf.room_beside_checkpoint(self.unsaved_bytes())
+    }
+
+    /// What new segments may take of that.
+    pub fn room_for_segments(&self) -> u64 {
+        self.shelf.room_for_segments(self.unsaved_bytes())
+    }
+
+    /// Bytes of frames that are in no part, as far as is known.
+    pub(super) fn unsaved_bytes(&self) -> u64 {
+        let frame_bytes = self.counters.frame_bytes.load(Ordering::Relaxed);
+        frame_bytes.wrapping_sub(self.saved.load(Ordering::Relaxed))
+    }
+
     /// Recycles or removes the segments that hold nothing from `lsn` on.
     ///
     /// # Errors
     /// `Io`; what was not released then is found again at the next open.
     pub fn release_before(&self, lsn: Lsn) -> Result<()> {
-        let released = self.shelf.release_before(lsn);
+        let released = self.shelf.release_before(lsn, self.unsaved_bytes());
         self.preparer.raise(PREPARE);
         self.room.raise(ROOM);
         released

@@ -149,7 +149,7 @@ fn skip_chunks(cursor: &mut PartCursor<'_>) -> Result<()> {
 }
 
 /// The page or chunk that a cursor stands on, none when the key has no more.
-fn chunk_of(cursor: &PartCursor<'_>) -> Option<(ChunkId, Lsn, u64, ValueAt)> {
+pub(super) fn chunk_of(cursor: &PartCursor<'_>) -> Option<(ChunkId, Lsn, u64, ValueAt)> {
     match cursor.row()?.kind {
         RowKind::Chunk { generation, id, value } => {
             Some((id, cursor.row()?.lsn, generation, value))
@@ -187,7 +187,7 @@ fn merge_chunks(
             }
         }
         if let Some((lsn, index, value)) = newest
-            && is_kept(plan, head, id, value)
+            && is_kept(plan.bottom, head, id, value)
         {
             let bytes = holders[index].value(value)?;
             writer.push_chunk(id, lsn, &bytes)?;
@@ -202,12 +202,12 @@ fn merge_chunks(
 
 /// Whether a page or chunk is still needed: pages up to the string's end, and chunks, also those
 /// that are gone where older parts may have them.
-fn is_kept(plan: &Merge<'_>, head: RowKind, id: ChunkId, value: ValueAt) -> bool {
+pub(super) fn is_kept(bottom: bool, head: RowKind, id: ChunkId, value: ValueAt) -> bool {
     match head {
         RowKind::Paged { len, .. } => {
             id.saturating_mul(STRING_PAGE_BYTES as ChunkId) < ChunkId::from(len)
         }
-        _ => value.len > 0 || !plan.bottom,
+        _ => value.len > 0 || !bottom,
     }
 }
 

@@ -19,6 +19,7 @@ pub mod part_reader;
 pub mod part_set;
 pub mod part_writer;
 pub mod rescue;
+pub mod sweep;
 pub mod verify;
 
 pub use crate::format::manifest::{DatabaseMap, Manifest, PartMeta};
