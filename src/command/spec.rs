@@ -69,6 +69,9 @@ pub mod flag {
     pub const MEMBERS: u32 = 1 << 26;
     /// Firn: a command for the system, not for applications (COMMAND DOCS `syscmd`).
     pub const SYSTEM: u32 = 1 << 27;
+    /// Firn: looks at none of its keys' values, which it removes or puts others in the place of,
+    /// unless [`super::Spec::looks`] says so.
+    pub const REPLACES: u32 = 1 << 28;
     /// Firn: an argument names another database, where it has a key too.
     pub const OTHER_DATABASE: u32 = 1 << 23;
 }
@@ -289,6 +292,8 @@ pub struct Spec {
     pub copies: Copies,
     /// Which member of its first key it looks up first. A hint.
     pub first_member: FirstMember,
+    /// For a command with [`flag::REPLACES`]: whether a call looks at the values nevertheless.
+    pub looks: Option<fn(&Args<'_>) -> bool>,
 }
 
 /// Which member of a collection a call looks up first, mostly.
@@ -353,7 +358,14 @@ impl Spec {
         length_after: None,
         copies: Copies::Longest,
         first_member: FirstMember::Unknown,
+        looks: None,
     };
+
+    /// Whether a call looks at none of its keys' values.
+    #[inline]
+    pub fn replaces(&self, args: &Args<'_>) -> bool {
+        self.flags & flag::REPLACES != 0 && !self.looks.is_some_and(|looks| looks(args))
+    }
 
     /// A bound of the bytes that the frame of a call has beyond those of its request, on a server
     /// with so many databases. The log's room is reserved by it before anything changes (D6).

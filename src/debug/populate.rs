@@ -103,7 +103,7 @@ fn make(engine: &Engine, plan: &Plan) -> Result<Lsn, String> {
         let keys: Vec<Key<'_>> = made.iter().map(|(key, _)| engine.key(plan.db, key)).collect();
         let each = |(key, value): &(Vec<u8>, Bytes)| (key.len() + value.len()) as u64;
         let frame_bytes = made.iter().map(|pair| each(pair) + 2 * RECORD_BYTES).sum();
-        let intent = || Intent { write: true, frees: false, frame_bytes, now_ms: engine.now_ms() };
+        let intent = || Intent::write(engine.now_ms(), frame_bytes);
         let ((), observed) = with_unit(engine, &keys, intent, |unit| {
             for (key, (_, value)) in keys.iter().zip(&made) {
                 if unit.probe(key).is_none() {

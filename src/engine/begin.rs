@@ -33,6 +33,8 @@ pub struct Intent {
     pub write: bool,
     /// Whether it frees space, and so may use the log's reserve when the disk is full.
     pub frees: bool,
+    /// Whether it looks at none of its keys' values, which it removes or puts others in place of.
+    pub replaces: bool,
     /// Upper bound of its frame's payload, in bytes, without the values that it copies (D6).
     pub frame_bytes: u64,
     /// Wall time of the unit in milliseconds, from [`super::Engine::now_ms`].
@@ -42,12 +44,12 @@ pub struct Intent {
 impl Intent {
     /// A unit that only reads.
     pub fn read(now_ms: u64) -> Intent {
-        Intent { write: false, frees: false, frame_bytes: 0, now_ms }
+        Intent { write: false, frees: false, replaces: false, frame_bytes: 0, now_ms }
     }
 
     /// A unit that writes a frame of at most `frame_bytes`.
     pub fn write(now_ms: u64, frame_bytes: u64) -> Intent {
-        Intent { write: true, frees: false, frame_bytes, now_ms }
+        Intent { write: true, frees: false, replaces: false, frame_bytes, now_ms }
     }
 }
 
@@ -123,6 +125,8 @@ pub(super) struct ColdKey {
     pub departures: u64,
     /// Whether memory holds changes of it that wait for what is fetched.
     pub has_deltas: bool,
+    /// Whether more is wanted than that the key is there, and its deadline.
+    pub needs_value: bool,
 }
 
 /// What the log says to a unit that wants to start.
@@ -183,7 +187,7 @@ impl Core {
             if let Err(error) = locked {
                 return Ok(Begin::Refused(error));
             }
-            if let Some(fetch) = self.cold_keys(keys, &guards) {
+            if let Some(fetch) = self.cold_keys(keys, intent.replaces, &guards) {
                 return Ok(Begin::Cold(fetch));
             }
             let mut staged = Vec::new();
@@ -206,10 +210,15 @@ impl Core {
     }
 
     /// What must be fetched before a handler may look at `keys`, whose shards are locked.
-    fn cold_keys(&self, keys: &[Key<'_>], guards: &Guards<'_>) -> Option<ColdFetch> {
+    fn cold_keys(
+        &self,
+        keys: &[Key<'_>],
+        replaces: bool,
+        guards: &Guards<'_>,
+    ) -> Option<ColdFetch> {
         let mut cold = Vec::new();
         for key in keys {
-            self.locked(key, guards).note_if_cold(key, &mut cold);
+            self.locked(key, guards).note_if_cold(key, replaces, &mut cold);
         }
         (!cold.is_empty()).then_some(ColdFetch { keys: cold })
     }

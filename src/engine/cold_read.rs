@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::format::file_name::PART_FOLDER;
+use crate::keyspace::field_expiry::earliest_of_value;
 use crate::keyspace::object::ValueHandle;
 use crate::keyspace::residency::{Cold, Install};
 use crate::snapshot::ChunkedHead;
@@ -94,6 +95,9 @@ impl Core {
 
     /// As [`Core::fetch_now`], of one key.
     pub(super) fn fetch_key(&self, wanted: &ColdKey) -> Result<()> {
+        if !wanted.needs_value && self.know_key(wanted)? {
+            return Ok(());
+        }
         let cold = self.read_key(wanted)?;
         let mut shard = self.lock(self.shard_of(wanted.position))?;
         let held_bytes = shard.partition.memory_bytes();
@@ -109,6 +113,23 @@ impl Core {
         add(&self.stats.reads_under_lock);
         let cold = self.read_key(wanted)?;
         self.install_key(wanted, cold, shard)
+    }
+
+    /// Notes a key of the parts without its value, which is not read; whether they have it.
+    fn know_key(&self, wanted: &ColdKey) -> Result<bool> {
+        let ColdKey { keyspace, position, key, departures, .. } = wanted;
+        let meta = wanted.parts.lookup_meta(*keyspace, *position, key)?;
+        let Some((lsn, live)) = meta.and_then(|meta| Some((meta.lsn, meta.live?))) else {
+            return Ok(false);
+        };
+        self.stats.count_cold_read(true);
+        let mut shard = self.lock(self.shard_of(*position))?;
+        if shard.databases.is_live(*keyspace) {
+            let (target, row) = ((*keyspace, *position, &key[..]), (lsn, live.expire_at_ms));
+            // A load that came too late is dropped.
+            let _ = shard.partition.install_known(target, row, *departures, self.now_ms());
+        }
+        Ok(true)
     }
 
     fn read_key(&self, wanted: &ColdKey) -> Result<Cold> {
@@ -271,11 +292,11 @@ impl Core {
         let some = Collection::of_some_chunks(head.shape, hasher, &chunks);
         let Some(collection) = some.filter(|_| !is_past) else { return Ok(None) };
         self.stats.count_cold_read(true);
-        Ok(Some(Aside {
-            key: key.clone(),
-            expire_at_ms: head.expire_at_ms,
-            lsn: row.lsn,
-            value: ValueHandle::Collection(Box::new(collection)),
-        }))
+        let value = ValueHandle::Collection(Box::new(collection));
+        // A field past its deadline may be among what was asked for.
+        let hidden_ms = earliest_of_value(value.as_value()).filter(|at| *at <= now_ms);
+        let marked = hidden_ms.map_or(0, |_| self.mark_time(now_ms, now_ms));
+        let (key, lsn) = (key.clone(), row.lsn.max(marked));
+        Ok(Some(Aside { key, expire_at_ms: head.expire_at_ms, lsn, value }))
     }
 }

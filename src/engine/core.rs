@@ -10,7 +10,7 @@ use crate::format::record::Record;
 use crate::io::random::Random;
 use crate::io::{Clock, Storage};
 use crate::keyspace::partition::{Dropped, Garbage};
-use crate::log::{Log, Reservation, Reserve, Signal, SpaceClass};
+use crate::log::{Frame, Log, Reservation, Reserve, Signal, SpaceClass};
 use crate::options::Options;
 use crate::snapshot::part_set::DueCursors;
 use crate::types::{Lsn, Position, SLOT_COUNT};
@@ -33,6 +33,40 @@ pub enum Waste {
     Keyspace(#[expect(dead_code, reason = "held to be dropped")] Dropped),
     /// Large values that were overwritten or deleted.
     Values(#[expect(dead_code, reason = "held to be dropped")] Garbage),
+}
+
+/// A clock that stands this far below the time was set back, in milliseconds.
+const STEP_MS: u64 = 1000;
+/// Time that goes on slower goes so many milliseconds...
+const SLEW_MS: u64 = 7;
+/// ...in so many microseconds.
+const SLEW_STEP_US: u64 = 8000;
+
+/// What time it is.
+#[derive(Default)]
+pub struct Time {
+    /// Highest wall time that a frame carries or a unit has seen: the clock never runs below (D13).
+    floor_ms: AtomicU64,
+    /// How that goes on while the machine's clock stands below it.
+    slew: Mutex<Slew>,
+    /// The newest frame that only carries the time, with that.
+    mark: Mutex<(u64, Lsn)>,
+}
+
+impl Time {
+    /// Time that goes on from here.
+    pub fn from_ms(floor_ms: u64) -> Time {
+        Time { floor_ms: AtomicU64::new(floor_ms), ..Time::default() }
+    }
+}
+
+/// Time that goes on by itself, because the clock was set back.
+#[derive(Default)]
+struct Slew {
+    /// The time, as it was made here.
+    at_ms: u64,
+    /// Monotonic time of that.
+    at_us: u64,
 }
 
 /// The engine behind its handle.
@@ -68,8 +102,7 @@ pub struct Core {
     pub news: Signal,
     /// Whether the least used leave memory first, and not those idle for longest.
     pub unload_by_frequency: AtomicBool,
-    /// Highest wall time that a frame carries or a unit has seen: the clock never runs below (D13).
-    pub clock_floor_ms: AtomicU64,
+    pub time: Time,
     /// Where memory goes to be freed off the lock; none frees in place.
     pub free: Mutex<Option<Sender<Waste>>>,
 }
@@ -80,15 +113,50 @@ impl Core {
         position.slot() as usize * self.shards.len() / SLOT_COUNT
     }
 
-    /// Wall time in milliseconds; never below an earlier answer or the log's last frame.
+    /// Wall time in milliseconds; never below an earlier answer or the log's last frame. While the
+    /// clock stands below that, time goes on a little slower than it is, until both meet.
     pub fn now_ms(&self) -> u64 {
         let now = self.clock.wall_ms();
-        let floor = self.clock_floor_ms.load(Relaxed);
+        let floor = self.time.floor_ms.load(Relaxed);
         if now == floor {
             // Most answers come within a millisecond of another: all cores share this line.
             return now;
         }
-        self.clock_floor_ms.fetch_max(now, Relaxed).max(now)
+        if now + STEP_MS < floor {
+            return self.slewed_ms(floor);
+        }
+        self.time.floor_ms.fetch_max(now, Relaxed).max(now)
+    }
+
+    /// The time where the clock stands far below it: it was set back.
+    #[cold]
+    fn slewed_ms(&self, floor_ms: u64) -> u64 {
+        // Who finds another at it takes the time as it is.
+        let Ok(mut slew) = self.time.slew.try_lock() else { return floor_ms };
+        let now_us = self.clock.monotonic_us();
+        if slew.at_ms != floor_ms {
+            // The clock has moved the time since, so it was set back just now.
+            *slew = Slew { at_ms: floor_ms, at_us: now_us };
+            return floor_ms;
+        }
+        let elapsed_ms = now_us.saturating_sub(slew.at_us) / SLEW_STEP_US * SLEW_MS;
+        if elapsed_ms > 0 {
+            slew.at_us += elapsed_ms / SLEW_MS * SLEW_STEP_US;
+            slew.at_ms = self.time.floor_ms.fetch_add(elapsed_ms, Relaxed) + elapsed_ms;
+        }
+        slew.at_ms
+    }
+
+    /// Whoever leaves something out because its deadline has passed, and does not remove it, makes
+    /// the log carry that time: a clock that is set back beside a crash brings nothing back (D13).
+    /// Returns the LSN that replies without it have to wait for; 0 where the log has no room.
+    pub fn mark_time(&self, deadline_ms: u64, now_ms: u64) -> Lsn {
+        let mut mark = self.time.mark.lock().expect("nothing panics under this lock");
+        if mark.0 < deadline_ms {
+            let Some(room) = self.room_now(0, SpaceClass::Frees) else { return 0 };
+            *mark = (now_ms, self.log.append_into(room, &mut Frame::new(now_ms)));
+        }
+        mark.1
     }
 
     /// Room in the log for one more record, if there is any at once: `bytes` are those of its key

@@ -128,7 +128,7 @@ impl Engine {
             batch.changes.iter().map(|(db, key, _)| self.key(*db, key)).collect();
         let now_ms = self.now_ms();
         let frees = batch.changes.iter().all(|(.., change)| matches!(change, Change::Delete));
-        let intent = Intent { frees, ..Intent::write(now_ms, batch.frame_bytes()) };
+        let intent = Intent { frees, replaces: true, ..Intent::write(now_ms, batch.frame_bytes()) };
         self.run(&keys, intent, |unit| {
             let mut removed = 0;
             for (key, (.., change)) in keys.iter().zip(&batch.changes) {

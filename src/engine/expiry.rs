@@ -152,8 +152,7 @@ impl Core {
                 return Ok(Some(false));
             }
             let known = shard.partition.find(keyspace, position, key);
-            let has_deltas = known.is_some_and(|entry| entry.is_pending());
-            if let Some(entry) = known.filter(|_| !has_deltas) {
+            if let Some(entry) = known.filter(|entry| !entry.is_pending() || entry.is_known()) {
                 let is_due = entry.expire_at_ms().is_some_and(|at| at <= now_ms);
                 if is_due {
                     let mut unit = Unit::on_shard(self, index, shard, room, now_ms);
@@ -162,7 +161,7 @@ impl Core {
                 }
                 return Ok(Some(is_due));
             }
-            let wanted = shard.cold_key(keyspace, position, key.into(), has_deltas);
+            let wanted = shard.cold_key(keyspace, position, key.into(), false);
             drop(shard);
             self.fetch_key(&wanted)?;
         }

@@ -23,7 +23,7 @@ use crate::value::members::MemberHasher;
 
 use super::checkpoint::Snapshots;
 use super::cold_read::{AsideReads, ReadPool};
-use super::core::{Core, Padded};
+use super::core::{Core, Padded, Time};
 use super::databases::Databases;
 use super::replay::{Replay, Replayed};
 use super::shard::Shard;
@@ -107,7 +107,7 @@ pub fn recover(
         stages: Arc::new(Stages::new(epoch)),
         news: Signal::default(),
         unload_by_frequency: AtomicBool::new(false),
-        clock_floor_ms: AtomicU64::new(now_ms),
+        time: Time::from_ms(now_ms),
         free: Mutex::new(None),
     };
     Ok((core, summary))

@@ -38,6 +38,8 @@ pub struct Page {
     count: usize,
     now_ms: u64,
     observed: Lsn,
+    /// The latest deadline of the keys that were left out because theirs has passed.
+    hidden_ms: Option<u64>,
     keys: Vec<Vec<u8>>,
     kinds: Vec<ValueKind>,
 }
@@ -70,7 +72,8 @@ impl Granule {
 impl Page {
     pub fn new(cursor: u64, count: usize, now_ms: u64) -> Page {
         let (cursor, count) = (cursor.min(CURSOR_END), count.max(1));
-        Page { cursor, count, now_ms, observed: 0, keys: Vec::new(), kinds: Vec::new() }
+        let (keys, kinds) = (Vec::new(), Vec::new());
+        Page { cursor, count, now_ms, observed: 0, hidden_ms: None, keys, kinds }
     }
 
     pub fn is_done(&self) -> bool {
@@ -83,6 +86,20 @@ impl Page {
 
     pub fn observed(&self) -> Lsn {
         self.observed
+    }
+
+    pub fn hidden_ms(&self) -> Option<u64> {
+        self.hidden_ms
+    }
+
+    /// Adds a key, unless its deadline has passed.
+    fn push(&mut self, key: &[u8], kind: ValueKind, expire_at_ms: Option<u64>) {
+        if expire_at_ms.is_some_and(|at| at <= self.now_ms) {
+            self.hidden_ms = self.hidden_ms.max(expire_at_ms);
+            return;
+        }
+        self.keys.push(key.to_vec());
+        self.kinds.push(kind);
     }
 
     pub fn into_page(self) -> ScanPage {
@@ -101,10 +118,8 @@ impl Page {
         let granule = shard.partition.scan_granule(keyspace, self.cursor, limit, wanted);
         for entry in granule.entries {
             self.observed = self.observed.max(known_lsn(entry.lsn));
-            let alive = entry.expire_at_ms.is_none_or(|at| at > self.now_ms);
-            if let (true, Some(kind)) = (alive, entry.kind) {
-                self.keys.push(entry.key.to_vec());
-                self.kinds.push(kind);
+            if let Some(kind) = entry.kind {
+                self.push(&entry.key, kind, entry.expire_at_ms);
             }
             match entry.pending_deadline {
                 _ if !has_cold => {}
@@ -123,17 +138,14 @@ impl Page {
         self.cursor = to;
         let Some(parts) = parts else { return Ok(()) };
         let end = (to < CURSOR_END).then(|| Position::from_cursor(to));
-        let (keys, kinds, now_ms) = (&mut self.keys, &mut self.kinds, self.now_ms);
         parts.scan_keys(keyspace, Position::from_cursor(from), end, |row| {
             let expire_at_ms = match known.get(row.key) {
                 Some(Known::Decided) => return ControlFlow::Continue(()),
                 Some(Known::Deadline(lsn, at)) if *lsn > row.lsn => *at,
                 _ => row.expire_at_ms,
             };
-            let alive = expire_at_ms.is_none_or(|at| at > now_ms);
-            if let (true, Some(kind)) = (alive, row.kind) {
-                keys.push(row.key.to_vec());
-                kinds.push(kind);
+            if let Some(kind) = row.kind {
+                self.push(row.key, kind, expire_at_ms);
             }
             ControlFlow::Continue(())
         })

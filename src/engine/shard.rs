@@ -27,37 +27,40 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Remembers a key that must be fetched before a handler may look at it: a delta that waits for
-    /// its base, or a key that memory does not know and some part may hold.
-    pub fn note_if_cold(&self, key: &Key<'_>, cold: &mut Vec<ColdKey>) {
+    /// Remembers a key that must be fetched before a handler may look at it: a value that waits to
+    /// be read, or a key that memory does not know and some part may hold. A handler that only
+    /// `replaces` values needs none.
+    pub fn note_if_cold(&self, key: &Key<'_>, replaces: bool, cold: &mut Vec<ColdKey>) {
         if !self.partition.has_cold() {
             return;
         }
         let keyspace = self.databases.keyspace(key.db);
         let known = self.partition.find(keyspace, key.position, key.bytes);
-        let has_deltas = known.is_some_and(|entry| entry.is_pending());
         let is_cold = match known {
-            Some(_) => has_deltas,
+            Some(entry) => entry.is_pending() && !(replaces && entry.is_known()),
             None => {
                 self.partition.cold_keys(keyspace, key.position.slot()) > 0
                     && self.parts.may_contain(keyspace, key.position)
             }
         };
         if is_cold {
-            cold.push(self.cold_key(keyspace, key.position, key.bytes.into(), has_deltas));
+            cold.push(self.cold_key(keyspace, key.position, key.bytes.into(), !replaces));
         }
     }
 
-    /// A key that is to be fetched, as it was missed now.
+    /// A key that is to be fetched, as it was missed now, with its value or without.
     pub fn cold_key(
         &self,
         keyspace: KeyspaceId,
         position: Position,
         key: Box<[u8]>,
-        has_deltas: bool,
+        needs_value: bool,
     ) -> ColdKey {
         let departures = self.partition.departures(keyspace, position);
-        ColdKey { keyspace, position, key, parts: self.parts.clone(), departures, has_deltas }
+        let known = self.partition.find(keyspace, position, &key);
+        let has_deltas = known.is_some_and(|entry| entry.has_deltas());
+        let parts = self.parts.clone();
+        ColdKey { keyspace, position, key, parts, departures, has_deltas, needs_value }
     }
 
     /// A fetch of keys whose deltas wait for their base.

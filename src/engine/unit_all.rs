@@ -146,6 +146,9 @@ impl<'e> Unit<'e> {
             page.finish_granule(granule)?;
         }
         self.observed = self.observed.max(page.observed());
+        if let Some(deadline_ms) = page.hidden_ms() {
+            self.observed = self.observed.max(core.mark_time(deadline_ms, self.now_ms));
+        }
         Ok(page.into_page())
     }
 

@@ -33,7 +33,7 @@ impl Unit<'_> {
         assert_eq!(self.guards.len(), core.shards.len(), "needs all partitions locked");
         let (_, shard) = &mut self.guards[core.shard_of(key.position)];
         let missed_before = self.reach.missed.len();
-        shard.note_if_cold(key, &mut self.reach.missed);
+        shard.note_if_cold(key, false, &mut self.reach.missed);
         if self.reach.missed.len() > missed_before {
             if !self.reach.runs_once {
                 return Ok(None);

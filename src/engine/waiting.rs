@@ -285,7 +285,7 @@ impl Unit<'_> {
         let guard = self.guards.binary_search_by_key(&shard, |(index, _)| *index);
         guard.is_ok_and(|index| {
             let mut cold = Vec::new();
-            self.guards[index].1.note_if_cold(key, &mut cold);
+            self.guards[index].1.note_if_cold(key, false, &mut cold);
             cold.is_empty()
         })
     }

@@ -13,7 +13,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "del",
             arity: -2,
-            flags: flag::WRITE | flag::FREES,
+            flags: flag::WRITE | flag::FREES | flag::REPLACES,
             complexity: "O(N), N being the number of keys.",
             summary: "Deletes keys and tells how many there were.",
             keys: &[keys_at(1, -1, 1, RM | DELETE)],
@@ -25,7 +25,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "unlink",
             arity: -2,
-            flags: flag::WRITE | flag::FAST | flag::FREES,
+            flags: flag::WRITE | flag::FAST | flag::FREES | flag::REPLACES,
             keys: &[keys_at(1, -1, 1, RM | DELETE)],
             since: "4.0.0",
             complexity: "O(1) for each key; large values are freed in the background.",

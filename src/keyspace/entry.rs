@@ -508,7 +508,7 @@ impl<'a> EntryRef<'a> {
         self.state
     }
 
-    /// Deadline in Unix milliseconds. A pending entry does not know its own.
+    /// Deadline in Unix milliseconds. A pending entry may not know its own.
     pub fn expire_at_ms(self) -> Option<u64> {
         if self.meta() & HAS_EXPIRY == 0 {
             return None;
@@ -550,7 +550,7 @@ mod tests {
 
     use crate::value::string::{PagedString, StringHandle};
 
-    use super::super::object::{Delta, DeltaChange};
+    use super::super::object::{Delta, DeltaChange, Pending};
     use super::*;
 
     const NOW_MS: u64 = 1_800_000_000_000;
@@ -632,8 +632,10 @@ mod tests {
     #[test]
     fn bodies_of_every_kind_replace_each_other() {
         let bodies = || -> [Body<'static>; 7] {
-            let pending =
-                Object::Pending(vec![Delta { lsn: 1, change: DeltaChange::Expire(Some(2)) }]);
+            let pending = Object::Pending(Pending {
+                deltas: vec![Delta { lsn: 1, change: DeltaChange::Expire(Some(2)) }],
+                is_known: false,
+            });
             let paged = PagedString::create(Bytes::from(vec![1; 70_000]), 3);
             let paged = Object::String(StringHandle::Paged(paged));
             [

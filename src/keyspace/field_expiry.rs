@@ -76,7 +76,7 @@ pub(super) fn earliest_of_edit(shape: u8, edit: &Edit<'_>) -> Option<u64> {
 }
 
 /// The earliest deadline of the fields of a value.
-pub(super) fn earliest_of_value(value: ValueRef<'_>) -> Option<u64> {
+pub fn earliest_of_value(value: ValueRef<'_>) -> Option<u64> {
     match value {
         ValueRef::Packed(blob) if packed::kind(blob) == Some(ValueKind::Hash) => {
             earliest(PackedMembers::new(blob).iter())

@@ -20,7 +20,7 @@ use super::access::Access;
 use super::collection;
 use super::entry::{Body, DIRTY, Entry};
 use super::field_expiry::{earliest_of_edit, earliest_of_record};
-use super::object::{Delta, DeltaChange, Object, ValueHandle};
+use super::object::{Delta, DeltaChange, Object, Pending, ValueHandle};
 use super::partition::{Partition, Seat, Touched};
 use super::space::Space;
 use super::table::Place;
@@ -263,7 +263,8 @@ impl Partition {
         }
         let Some(place) = place else {
             let deltas = vec![change.to_delta(at.lsn)];
-            let body = Body::Object(Box::new(Object::Pending(deltas)));
+            let waiting = Pending { deltas, is_known: false };
+            let body = Body::Object(Box::new(Object::Pending(waiting)));
             let mut entry = Entry::new(key, None, body, Access::new(at.now_ms));
             entry.set_lsn(at.lsn);
             self.pending.push((keyspace, position));
@@ -273,8 +274,8 @@ impl Partition {
             space.change(position, place, change, at.lsn, &hasher);
         } else {
             space.edit(position.slot(), place, |entry| {
-                if let Some(Object::Pending(deltas)) = entry.object_mut() {
-                    deltas.push(change.to_delta(at.lsn));
+                if let Some(Object::Pending(waiting)) = entry.object_mut() {
+                    waiting.deltas.push(change.to_delta(at.lsn));
                     entry.set_lsn(at.lsn);
                 }
             });

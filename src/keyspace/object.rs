@@ -19,8 +19,18 @@ pub enum Object {
     String(StringHandle),
     /// A large collection.
     Collection(Box<Collection>),
-    /// Deltas that wait for their cold base (only after recovery).
-    Pending(Vec<Delta>),
+    /// A value that nobody has read yet.
+    Pending(Pending),
+}
+
+/// What memory has instead of a cold value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// Deltas that wait for their base (only after recovery).
+    pub deltas: Vec<Delta>,
+    /// Whether it is known that the parts hold the key, and its entry has its deadline: enough to
+    /// remove it or to put something else in its place.
+    pub is_known: bool,
 }
 
 /// A delta record, kept until the value that it changes has been read.
@@ -159,7 +169,7 @@ impl Object {
             Object::Collection(collection) => {
                 size_of::<Collection>() as u64 + collection.memory_bytes()
             }
-            Object::Pending(deltas) => deltas.iter().map(Delta::memory_bytes).sum(),
+            Object::Pending(waiting) => waiting.deltas.iter().map(Delta::memory_bytes).sum(),
         };
         size_of::<Object>() as u64 + inner
     }
@@ -230,13 +240,23 @@ impl Delta {
 impl<'a> EntryRef<'a> {
     /// The deadline that the newest pending delta sets, with its LSN.
     pub fn pending_deadline(self) -> Option<(Lsn, Option<u64>)> {
-        let Some(Object::Pending(deltas)) = self.object() else {
+        let Some(Object::Pending(waiting)) = self.object() else {
             return None;
         };
-        deltas.iter().rev().find_map(|delta| match delta.change {
+        waiting.deltas.iter().rev().find_map(|delta| match delta.change {
             DeltaChange::Expire(expire_at_ms) => Some((delta.lsn, expire_at_ms)),
             DeltaChange::WriteRange { .. } | DeltaChange::Edit { .. } => None,
         })
+    }
+
+    /// Whether deltas wait for their base.
+    pub fn has_deltas(self) -> bool {
+        matches!(self.object(), Some(Object::Pending(waiting)) if !waiting.deltas.is_empty())
+    }
+
+    /// Whether all is known of a pending key but its value.
+    pub fn is_known(self) -> bool {
+        matches!(self.object(), Some(Object::Pending(Pending { is_known: true, .. })))
     }
 
     /// The value, unless this is a tombstone or pending.

@@ -10,7 +10,7 @@ use super::access::Access;
 use super::entry::{Body, Entry, EntryRef};
 use super::field_expiry::earliest_of_value;
 use super::mutation::{NewBody, Target};
-use super::object::{Delta, Object, ValueHandle};
+use super::object::{Delta, Object, Pending, ValueHandle};
 use super::partition::Partition;
 use super::table::Place;
 
@@ -108,6 +108,51 @@ impl Partition {
         };
         self.add(target, entry, 0);
         Install::Done
+    }
+
+    /// Notes what the parts say of a live key but for its value: that it is there, with this LSN
+    /// and deadline. Otherwise as [`Partition::install`].
+    pub fn install_known(
+        &mut self,
+        (keyspace, position, key): (KeyspaceId, Position, &[u8]),
+        (lsn, expire_at_ms): (Lsn, Option<u64>),
+        departures: u64,
+        now_ms: u64,
+    ) -> Install {
+        let target = Target { keyspace, position, key };
+        match self.find(keyspace, position, key) {
+            Some(entry) if entry.is_pending() => self.know_pending(target, lsn, expire_at_ms),
+            Some(_) => {}
+            None if self.departures(keyspace, position) != departures => return Install::Changed,
+            None => {
+                let waiting = Pending { deltas: Vec::new(), is_known: true };
+                let body = Body::Object(Box::new(Object::Pending(waiting)));
+                let mut entry = Entry::new(key, expire_at_ms, body, Access::new(now_ms));
+                entry.set_lsn(lsn);
+                self.add(target, entry, 0);
+            }
+        }
+        Install::Done
+    }
+
+    /// What is pending gets the deadline that it will have with its base.
+    fn know_pending(&mut self, target: Target<'_>, base_lsn: Lsn, base_deadline: Option<u64>) {
+        let Target { keyspace, position, key } = target;
+        let space = self.space_or_new(keyspace);
+        let Some(place) = space.find(position, key) else {
+            return;
+        };
+        let entry = space.entry(position.slot(), place);
+        let newest = entry.pending_deadline().filter(|(lsn, _)| *lsn > base_lsn);
+        let expire_at_ms = newest.map_or(base_deadline, |(_, deadline)| deadline);
+        let queue = space.queue.note(position, entry.expire_at_ms(), expire_at_ms, entry.queue());
+        space.edit(position.slot(), place, |entry| {
+            entry.set_expire(expire_at_ms);
+            entry.set_queue(queue);
+            if let Some(Object::Pending(waiting)) = entry.object_mut() {
+                waiting.is_known = true;
+            }
+        });
     }
 
     /// Puts the base under pending deltas and applies those that it does not contain.
@@ -289,7 +334,7 @@ impl Partition {
 
 fn deltas_of(object: Option<Box<Object>>) -> Vec<Delta> {
     match object.map(|object| *object) {
-        Some(Object::Pending(deltas)) => deltas,
+        Some(Object::Pending(waiting)) => waiting.deltas,
         _ => Vec::new(),
     }
 }

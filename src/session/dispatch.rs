@@ -256,6 +256,7 @@ impl<'d> Dispatcher<'d> {
         let intent = Intent {
             write: row.has(flag::WRITE),
             frees: row.has(flag::FREES),
+            replaces: row.spec.replaces(args),
             frame_bytes: self.frame_bytes(row, args, request.bytes),
             now_ms: self.now_ms,
         };

@@ -105,7 +105,7 @@ impl Transaction {
     fn intent(&self, now_ms: u64, frame_bytes: u64) -> Intent {
         let mut writers = self.rows().filter(|row| row.has(flag::WRITE));
         let frees = writers.all(|row| row.has(flag::FREES));
-        Intent { write: self.writes(), frees, frame_bytes, now_ms }
+        Intent { write: self.writes(), frees, replaces: false, frame_bytes, now_ms }
     }
 }
 

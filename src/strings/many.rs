@@ -29,6 +29,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         spec: Spec {
             name: "mset",
+            flags: flag::WRITE | flag::DENYOOM | flag::REPLACES,
             keys: &[keys_at(1, -1, 2, OW | UPDATE)],
             summary: "Stores several strings in one step.",
             tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],

@@ -1,5 +1,6 @@
 //! Storing a whole string: SET and its older relatives.
 
+use crate::command::args::Args;
 use crate::command::expire_time::{
     Condition, Expiry, OptionForm, StringOptions, TimeUnit, deadline_ms, parse_options,
 };
@@ -19,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "set",
             arity: -3,
-            flags: flag::WRITE | flag::DENYOOM,
+            flags: flag::WRITE | flag::DENYOOM | flag::REPLACES,
             keys: &[first_key(RW | ACCESS | UPDATE | VARIABLE_FLAGS)
                 .note("RW and ACCESS due to the optional `GET` argument")],
             group: Group::String,
@@ -64,6 +65,7 @@ pub const COMMANDS: &[Command] = &[
                 ("7.0.0", "`NX` and `GET` may stand together."),
                 ("8.4.0", "The options `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE`."),
             ],
+            looks: Some(looks_at_old),
             ..Spec::EMPTY
         },
         run: set,
@@ -72,7 +74,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "setex",
             arity: 4,
-            flags: flag::WRITE | flag::DENYOOM,
+            flags: flag::WRITE | flag::DENYOOM | flag::REPLACES,
             keys: &[first_key(OW | UPDATE)],
             group: Group::String,
             since: "2.0.0",
@@ -87,7 +89,7 @@ pub const COMMANDS: &[Command] = &[
         spec: Spec {
             name: "psetex",
             arity: 4,
-            flags: flag::WRITE | flag::DENYOOM,
+            flags: flag::WRITE | flag::DENYOOM | flag::REPLACES,
             keys: &[first_key(OW | UPDATE)],
             group: Group::String,
             since: "2.6.0",
@@ -127,6 +129,15 @@ pub const COMMANDS: &[Command] = &[
         run: getset,
     },
 ];
+
+/// Whether SET has an option beside a deadline: most of them depend on what the key holds.
+fn looks_at_old(args: &Args<'_>) -> bool {
+    match args.len() {
+        ..=3 => false,
+        5 => !["EX", "PX", "EXAT", "PXAT"].iter().any(|word| args.is(3, word)),
+        _ => true,
+    }
+}
 
 fn set(call: &mut Call<'_, '_, '_>) -> Result<(), Failure> {
     if call.args.len() > 3 {

@@ -6,14 +6,15 @@ use firn::engine::unit::{Key, NewString, Unit, ValueRef};
 use firn::error::Result;
 use firn::format::edit::Edit;
 use firn::format::record::DeleteReason;
-use firn::io::Clock;
 use firn::io::clock::SimClock;
 use firn::io::sim::SimStorage;
+use firn::io::{Clock, Storage};
 use firn::options::Options;
 use firn::types::{Durability, ValueKind};
 use firn::value::collection::Collection;
 use firn::value::list_item;
 use firn::value::view::AnyItem;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::START_MS;
@@ -171,6 +172,19 @@ impl Rig {
             Begin::Ready(mut unit) => unit.counts(0),
             _ => panic!("a read of the counts waits for nothing"),
         }
+    }
+
+    /// Flips a bit of the parts where these bytes stand.
+    pub fn damage(&self, wanted: &[u8]) {
+        let folder = Path::new("parts");
+        for name in self.storage.list(folder).unwrap() {
+            let path = folder.join(name);
+            let bytes = self.storage.bytes(&path).unwrap();
+            if let Some(at) = bytes.windows(wanted.len()).position(|window| window == wanted) {
+                return self.storage.flip_bit(&path, 8 * at as u64);
+            }
+        }
+        panic!("no part has these bytes as they are");
     }
 
     /// Everything to the parts and out of memory.

@@ -198,9 +198,29 @@ impl World {
         frame_bytes: u64,
         body: impl Fn(&mut Unit<'_>, &[Key<'_>]) -> Vec<Change>,
     ) -> Result<()> {
+        let intent = Intent::write(self.engine().now_ms(), frame_bytes);
+        self.run_unit(names, intent, body)
+    }
+
+    /// One unit that looks at nothing of what it removes or replaces.
+    fn replace(
+        &mut self,
+        names: &[(u32, Vec<u8>)],
+        frame_bytes: u64,
+        body: impl Fn(&mut Unit<'_>, &[Key<'_>]) -> Vec<Change>,
+    ) -> Result<()> {
+        let intent = Intent::write(self.engine().now_ms(), frame_bytes);
+        self.run_unit(names, Intent { replaces: true, ..intent }, body)
+    }
+
+    fn run_unit(
+        &mut self,
+        names: &[(u32, Vec<u8>)],
+        intent: Intent,
+        body: impl Fn(&mut Unit<'_>, &[Key<'_>]) -> Vec<Change>,
+    ) -> Result<()> {
         let engine = self.engine.as_ref().expect("open");
         let keys: Vec<Key<'_>> = names.iter().map(|(db, key)| engine.key(*db, key)).collect();
-        let intent = Intent::write(engine.now_ms(), frame_bytes);
         loop {
             match engine.begin(&keys, intent) {
                 Begin::Ready(mut unit) => {
@@ -220,8 +240,11 @@ impl World {
         let (db, key) = self.random_key();
         let (value, deadline) = (self.random_bytes(), self.random_deadline());
         let bytes = value.len() as u64 + 200;
-        let delete = self.random.chance(1, 4);
-        self.unit(&[(db, key.clone())], bytes, |unit, keys| {
+        let (delete, gives_up) = (self.random.chance(1, 4), self.random.chance(1, 8));
+        self.replace(&[(db, key.clone())], bytes, |unit, keys| {
+            if gives_up {
+                return Vec::new();
+            }
             if delete {
                 unit.delete(&keys[0], DeleteReason::Command);
                 return vec![Change::Delete { db, key: key.clone() }];
@@ -302,7 +325,7 @@ impl World {
     }
 
     fn put_value(&mut self, (db, key): Name, value: Content, deadline: Option<u64>) -> Result<()> {
-        self.unit(&[(db, key.clone())], value.record_bytes() + 400, |unit, keys| {
+        self.replace(&[(db, key.clone())], value.record_bytes() + 400, |unit, keys| {
             let handle = value.handle(unit.member_hasher());
             unit.put_collection(&keys[0], handle, deadline);
             vec![Change::Put { db, key: key.clone(), value: value.clone(), deadline }]
@@ -313,7 +336,7 @@ impl World {
         let names: Vec<_> = (0..2 + self.random.below(5)).map(|_| self.random_key()).collect();
         let value = self.random_bytes();
         let bound = names.len() as u64 * (value.len() as u64 + 300);
-        self.unit(&names, bound, |unit, keys| {
+        self.replace(&names, bound, |unit, keys| {
             for key in keys {
                 unit.put(key, NewString::Copied(&value), None);
             }
