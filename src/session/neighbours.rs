@@ -77,19 +77,18 @@ impl<'d> Dispatcher<'d> {
         let row = requests.first()?.joined_row();
         let mut keys: SmallVec<[Key<'_>; 32]> = SmallVec::new();
         let (mut frame_bytes, mut copies, mut looks_up) = (0, false, false);
-        let mut replaces = true;
         for request in requests {
             let row = request.joined_row();
             keys.push(self.key_of(session, request));
             frame_bytes += self.frame_bytes(row, request.args, request.bytes);
-            replaces &= row.spec.replaces(request.args);
             copies |= row.has(flag::COPIES);
             looks_up |= !matches!(row.spec.first_member, FirstMember::Unknown);
         }
+        let replaces = |request: &Request<'_>| request.joined_row().spec.replaces(request.args);
         let intent = Intent {
             write: row.has(flag::WRITE),
             frees: row.has(flag::FREES),
-            replaces,
+            replaces: row.has(flag::REPLACES) && requests.iter().all(replaces),
             frame_bytes,
             now_ms: self.now_ms,
         };
