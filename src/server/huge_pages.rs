@@ -8,7 +8,9 @@
 //! for one and clears it, and would hold memory that nobody uses. So a thread looks for blocks
 //! whose pages are all in use, and has the system move each into a huge page (MADV_COLLAPSE, since
 //! Linux 6.1), which takes no more memory than before. Whoever touches new memory meanwhile waits
-//! for one block at most, about a millisecond; readers and writers of what is there do not.
+//! for one block, a millisecond, or several where the machine is itself a guest that gets its
+//! memory from a host. So the thread waits until hardly any new memory comes. Readers and writers
+//! of what is there do not wait.
 
 #![allow(unsafe_code)]
 
@@ -30,11 +32,15 @@ const BLOCK_PAGES: usize = BLOCK_BYTES / PAGE_BYTES;
 /// Pages of a block that may be missing: each costs memory that nobody asked for.
 const HOLES_MAX: usize = BLOCK_PAGES / 64;
 /// Time between two looks at how much memory has come.
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_secs(5);
 /// When a part of the pages is new, all blocks are looked at again.
 const NEW_PART: u64 = 16;
 /// For each moment of work so many of rest.
 const REST: u32 = 4;
+/// While memory comes faster than this, in pages a second, no block is gathered.
+const BURST_PAGES: u128 = 4096;
+/// A burst that a pass has met is over when so much time is without.
+const CALM: Duration = Duration::from_millis(50);
 
 /// Starts the thread, where the system has huge pages of 2 MiB. It ends with the process.
 pub fn start(services: Arc<Services>) {
@@ -53,7 +59,7 @@ fn gather(services: &Services) {
     let Ok(memory) = Memory::open() else { return };
     let (mut faults, mut pages) = (0, 0);
     loop {
-        thread::park_timeout(PERIOD);
+        wait_for_calm(PERIOD);
         let now = host::page_faults();
         if is_due(now.saturating_sub(faults), pages) && services.config.get("huge-pages") == "yes" {
             faults = now;
@@ -62,6 +68,24 @@ fn gather(services: &Services) {
             services.upkeep.huge_pages.store(pass.huge, Relaxed);
         }
     }
+}
+
+/// Waits for this long, and on until little memory came in as much time.
+fn wait_for_calm(time: Duration) {
+    let mut before = host::page_faults();
+    loop {
+        thread::park_timeout(time);
+        let now = host::page_faults();
+        if !is_burst(now.saturating_sub(before), time) {
+            return;
+        }
+        before = now;
+    }
+}
+
+/// Whether it is much that so many pages came in this time.
+fn is_burst(came: u64, time: Duration) -> bool {
+    u128::from(came) * 1_000_000 > BURST_PAGES * time.as_micros()
 }
 
 /// Whether so many pages that came make a pass worth its while, where the last one saw `pages`.
@@ -99,7 +123,7 @@ impl Memory {
             if pages < BLOCK_PAGES - HOLES_MAX {
                 continue;
             }
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), host::page_faults());
             match collapse(block) {
                 Ok(()) => pass.huge += 1,
                 // Other blocks will not find room either.
@@ -108,6 +132,9 @@ impl Memory {
                 Err(_) => {}
             }
             thread::park_timeout(REST * began.elapsed());
+            if is_burst(host::page_faults().saturating_sub(before), began.elapsed()) {
+                wait_for_calm(CALM);
+            }
         }
         Ok(pass)
     }
@@ -175,6 +202,14 @@ mod tests {
         assert_eq!(begin(block + 1..3 * block + 1), [2]);
         assert_eq!(begin(block - PAGE_BYTES..3 * block - PAGE_BYTES), [1]);
         assert_eq!(begin(block + 1..2 * block), []);
+    }
+
+    #[test]
+    fn a_burst_is_what_comes_fast() {
+        assert!(!is_burst(4096, Duration::from_secs(1)));
+        assert!(is_burst(4097, Duration::from_secs(1)));
+        assert!(!is_burst(20_000, Duration::from_secs(5)));
+        assert!(is_burst(205, Duration::from_millis(50)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::part_reader::{Caching, PartReader};
 use super::part_set::PartSet;
 use super::{RowKey, filter};
 use crate::error::Result;
+use crate::format::part_block::{BlockAt, BlockKind};
 use crate::format::part_rows::{ChunkedHead, RowKind, ValueAt};
 use crate::limits::STRING_PAGE_BYTES;
 use crate::types::{ChunkId, KeyspaceId, Lsn, Position, ValueKind};
@@ -181,11 +182,7 @@ impl PartSet {
                 ColdContent::Packed { expire_at_ms, blob }
             }
             RowKind::Chunked(head) => {
-                let found = self.gather(&key, found)?;
-                let read = |(id, at): (ChunkId, ChunkAt)| {
-                    Ok((id, at.part.value(at.value, Caching::Pass)?))
-                };
-                let chunks = found.into_iter().map(read).collect::<Result<_>>()?;
+                let chunks = read_chunks(self.gather(&key, found)?)?;
                 ColdContent::Chunked { head, chunks }
             }
             RowKind::Paged { .. } | RowKind::Chunk { .. } => {
@@ -340,8 +337,7 @@ impl PartSet {
         let Some(found) = self.find(key, 0)? else { return Ok(None) };
         let (lsn, RowKind::Chunked(head)) = (found.lsn, found.kind) else { return Ok(None) };
         let (places, _) = self.gather_remaining(key, found)?;
-        let read = |(id, at): (ChunkId, ChunkAt)| Ok((id, at.part.value(at.value, Caching::Pass)?));
-        let chunks = places.into_iter().map(read).collect::<Result<_>>()?;
+        let chunks = read_chunks(places)?;
         Ok(Some(ColdRow { lsn, content: ColdContent::Chunked { head, chunks } }))
     }
 
@@ -365,6 +361,22 @@ impl PartSet {
         }
         Ok(None)
     }
+}
+
+/// Reads chunks in order. Neighbours mostly lie in one block of one part, which is read once.
+fn read_chunks(places: Chunks) -> Result<Vec<(ChunkId, Bytes)>> {
+    let mut last: BTreeMap<u64, (BlockAt, Bytes)> = BTreeMap::new();
+    let read = |(id, ChunkAt { part, value }): (ChunkId, ChunkAt)| {
+        let known = last.get(&part.meta().id).filter(|(at, _)| *at == value.block);
+        let content = match known {
+            Some((_, content)) => content.clone(),
+            None => part.block(BlockKind::Value, value.block, Caching::Pass)?,
+        };
+        let bytes = part.cut_value(&content, value)?;
+        last.insert(part.meta().id, (value.block, content));
+        Ok((id, bytes))
+    };
+    places.into_iter().map(read).collect()
 }
 
 /// Takes the pages or chunks behind a head that no newer part has; how many of them have bytes.

@@ -17,6 +17,9 @@ const MEMBERS_AT_ONCE: u64 = 500;
 const KEYS: u64 = 100_000;
 /// How long the others run before and after.
 const AROUND: Duration = Duration::from_secs(1);
+/// Memory that the server before gave back is on its way through the system for some seconds, and
+/// in a guest through its host, who may stop all of the guest for as long as 40 ms.
+const SETTLING: Duration = Duration::from_secs(8);
 /// The others run for this long at most.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -60,6 +63,7 @@ pub fn collections(options: &Options, kind: Kind, figures: &mut Figures) -> Resu
                 server.shut_down()?;
                 server = Server::spawn(options, kind, Mode::Always)?;
                 server.wait_ready()?;
+                std::thread::sleep(SETTLING);
             }
             let (took, others) = beside_others(&server, command)?;
             let slowest = |histogram: &crate::histogram::Histogram| {
