@@ -17,8 +17,8 @@ const MEMBERS_AT_ONCE: u64 = 500;
 const KEYS: u64 = 100_000;
 /// How long the others run before and after.
 const AROUND: Duration = Duration::from_secs(1);
-/// Memory that the server before gave back is on its way through the system for some seconds, and
-/// in a guest through its host, who may stop all of the guest for as long as 40 ms.
+/// In the seconds after a server ended that had much memory, all threads of the next one were seen
+/// to stand still for 34 ms at one time, in a guest whose host takes such memory back.
 const SETTLING: Duration = Duration::from_secs(8);
 /// The others run for this long at most.
 const LONGEST: Duration = Duration::from_secs(300);
