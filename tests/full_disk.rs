@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use firn::engine::begin::{Begin, Intent};
+use firn::engine::begin::Intent;
 use firn::engine::unit::{NewString, Unit};
 use firn::error::Error;
 use firn::format::edit::Edit;
@@ -17,7 +17,7 @@ use firn::value::view::AnyItem;
 #[path = "rules/rig.rs"]
 mod rig;
 
-use rig::{Rig, fetch};
+use rig::Rig;
 
 const START_MS: u64 = 1_700_000_000_000;
 /// A hash of this many fields is in chunks.
@@ -52,19 +52,15 @@ impl Full {
     fn write(&self, name: &str, frees: bool, body: impl Fn(&mut Unit<'_>)) -> bool {
         let engine = &self.rig.engine;
         let key = engine.key(0, name.as_bytes());
-        loop {
-            let intent = Intent { frees, ..Intent::write(engine.now_ms(), 6000) };
-            match engine.begin(&[key], intent) {
-                Begin::Ready(mut unit) => {
-                    body(&mut unit);
-                    unit.finish();
-                    return true;
-                }
-                Begin::Wait => engine.sync().unwrap(),
-                Begin::Cold(cold) => fetch(engine, cold).unwrap(),
-                Begin::Refused(Error::DiskFull) => return false,
-                Begin::Refused(error) => panic!("{error}"),
+        let intent = Intent { frees, ..Intent::write(engine.now_ms(), 6000) };
+        match self.rig.try_begin(&[key], intent) {
+            Ok(mut unit) => {
+                body(&mut unit);
+                unit.finish();
+                true
             }
+            Err(Error::DiskFull) => false,
+            Err(error) => panic!("{error}"),
         }
     }
 

@@ -1,17 +1,15 @@
 //! What removes a cold key, or puts something else in its place, does not read its value: so it
 //! passes where that is damaged, and costs one read less.
 
-use firn::engine::begin::{Begin, Intent};
-use firn::engine::unit::NewString;
+use firn::engine::begin::Intent;
 use firn::error::{Error, Result};
-use firn::format::record::DeleteReason;
 use firn::io::random::Random;
 
 #[allow(dead_code, reason = "shared with tests of rules")]
 #[path = "rules/rig.rs"]
 mod rig;
 
-use rig::{Rig, fetch};
+use rig::Rig;
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -19,42 +17,6 @@ const START_MS: u64 = 1_700_000_000_000;
 fn value(number: u64) -> Vec<u8> {
     let mut random = Random::new(number);
     (0..20_000).map(|_| random.below(256) as u8).collect()
-}
-
-/// A unit that looks at no value; it removes the key, puts `new` in its place, or, for none of
-/// both, gives up.
-fn replace(rig: &Rig, name: &[u8], change: &Change) -> Result<bool> {
-    let key = rig.engine.key(0, name);
-    let intent = Intent { replaces: true, ..Intent::write(rig.engine.now_ms(), 30_000) };
-    loop {
-        match rig.engine.begin(&[key], intent) {
-            Begin::Ready(mut unit) => {
-                let live = match change {
-                    Change::Delete => unit.delete(&key, DeleteReason::Command),
-                    Change::Put(new) => {
-                        unit.put(&key, NewString::Copied(new), None);
-                        true
-                    }
-                    Change::Nothing => true,
-                };
-                unit.finish();
-                return Ok(live);
-            }
-            Begin::Cold(cold) => fetch(&rig.engine, cold)?,
-            Begin::Wait => rig.engine.sync()?,
-            Begin::Refused(error) => return Err(error),
-        }
-    }
-}
-
-enum Change {
-    Delete,
-    Put(Vec<u8>),
-    Nothing,
-}
-
-fn read(rig: &Rig, name: &[u8]) -> Result<Option<Vec<u8>>> {
-    rig.engine.get(0, name)
 }
 
 fn is_corrupt<T: std::fmt::Debug>(result: Result<T>) -> bool {
@@ -71,20 +33,20 @@ fn a_key_whose_value_is_damaged_can_be_removed_and_replaced() {
     }
     rig.chill();
     (0..4).for_each(|number| rig.damage(&value(number)[..100]));
-    assert!(is_corrupt(read(&rig, b"key 0")));
-    assert!(replace(&rig, b"key 0", &Change::Delete).unwrap());
-    assert!(!replace(&rig, b"key 0", &Change::Delete).unwrap(), "it went");
-    assert!(replace(&rig, b"key 1", &Change::Delete).unwrap());
-    assert!(replace(&rig, b"key 2", &Change::Put(b"new".to_vec())).unwrap());
-    assert!(replace(&rig, b"key 3", &Change::Put(b"new".to_vec())).unwrap());
+    assert!(is_corrupt(rig.engine.get(0, b"key 0")));
+    assert!(rig.engine.delete(0, b"key 0").unwrap());
+    assert!(!rig.engine.delete(0, b"key 0").unwrap(), "it went");
+    assert!(rig.engine.delete(0, b"key 1").unwrap());
+    rig.engine.set(0, b"key 2", b"new").unwrap();
+    rig.engine.set(0, b"key 3", b"new").unwrap();
     assert_eq!(rig.counts(), (2, 0), "the deadline of key 3 went with its value");
     for restarted in [false, true] {
-        assert_eq!(read(&rig, b"key 1").unwrap(), None, "restarted: {restarted}");
-        assert_eq!(read(&rig, b"key 2").unwrap().as_deref(), Some(&b"new"[..]));
+        assert_eq!(rig.engine.get(0, b"key 1").unwrap(), None, "restarted: {restarted}");
+        assert_eq!(rig.engine.get(0, b"key 2").unwrap().as_deref(), Some(&b"new"[..]));
         rig.chill();
     }
     let rig = rig.after_kill();
-    assert_eq!(read(&rig, b"key 3").unwrap().as_deref(), Some(&b"new"[..]));
+    assert_eq!(rig.engine.get(0, b"key 3").unwrap().as_deref(), Some(&b"new"[..]));
     assert_eq!(rig.counts(), (2, 0));
 }
 
@@ -92,7 +54,7 @@ fn a_key_whose_value_is_damaged_can_be_removed_and_replaced() {
 /// running, until the key goes.
 #[test]
 fn changes_that_wait_for_a_damaged_value_go_with_their_key() {
-    for change in [Change::Delete, Change::Put(b"new".to_vec())] {
+    for deletes in [true, false] {
         let rig = Rig::new();
         let deadline = START_MS + 1_000_000;
         rig.set(b"key", &value(1), None);
@@ -105,14 +67,17 @@ fn changes_that_wait_for_a_damaged_value_go_with_their_key() {
         let rig = rig.after_kill();
         assert_eq!(rig.counts(), (2, 1));
         assert!(is_corrupt(rig.engine.checkpoint()));
-        assert!(is_corrupt(read(&rig, b"key")));
-        assert!(replace(&rig, b"key", &change).unwrap());
+        assert!(is_corrupt(rig.engine.get(0, b"key")));
+        match deletes {
+            true => assert!(rig.engine.delete(0, b"key").unwrap()),
+            false => rig.engine.set(0, b"key", b"new").unwrap(),
+        }
         rig.engine.checkpoint().unwrap();
-        let left = if matches!(change, Change::Delete) { 1 } else { 2 };
+        let left = if deletes { 1 } else { 2 };
         assert_eq!(rig.counts(), (left, 0));
         let rig = rig.after_kill();
         assert_eq!(rig.counts(), (left, 0));
-        assert_eq!(read(&rig, b"key").unwrap().is_some(), left == 2);
+        assert_eq!(rig.engine.get(0, b"key").unwrap().is_some(), left == 2);
     }
 }
 
@@ -132,12 +97,15 @@ fn a_value_that_was_not_read_is_read_when_it_is_wanted() {
     let rig = rig.after_kill();
     for number in 0..3 {
         let name = format!("key {number}");
-        assert!(replace(&rig, name.as_bytes(), &Change::Nothing).unwrap());
+        let key = rig.engine.key(0, name.as_bytes());
+        let intent = Intent::write(rig.engine.now_ms(), 1000);
+        // It changes nothing after all.
+        drop(rig.begin(&[key], Intent { replaces: true, ..intent }));
     }
     assert_eq!(rig.counts(), (3, 2));
     let page = rig.engine.scan(0, 0, 100).unwrap();
     assert_eq!((page.next, page.keys.len()), (0, 3));
-    assert_eq!(read(&rig, b"key 0").unwrap().as_deref(), Some(&b"value"[..]));
+    assert_eq!(rig.engine.get(0, b"key 0").unwrap().as_deref(), Some(&b"value"[..]));
     rig.append(b"key 0", b" and more");
     assert_eq!(rig.get(b"key 0").as_deref(), Some("value and more"));
     rig.clock.set_wall_ms(deadline + 1);

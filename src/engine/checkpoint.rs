@@ -83,16 +83,14 @@ impl Core {
         if cut < snapshots.manifest().log_start_lsn {
             return Ok(());
         }
-        let logged = self.log.stats().frame_bytes;
+        let logged = self.log.unsaved_bytes();
         // The part that is about to be written takes this id, and no other ever does.
         let generation = snapshots.next_part_id;
         self.each_shard(|shard| shard.partition.begin_capture(generation))?;
         let installed = self.capture_and_install(snapshots, (cut, log_start_lsn), haste);
         self.end_capture(installed.is_ok(), haste)?;
         if installed.is_ok() {
-            self.stats.checkpoint_at_bytes.store(logged, Relaxed);
-            self.stats.replayed_bytes.store(0, Relaxed);
-            self.log.set_unsaved(self.log.stats().frame_bytes - logged);
+            self.log.note_saved(logged);
         }
         installed
     }
@@ -244,8 +242,7 @@ impl Core {
     /// Whether enough was logged since the last checkpoint, or enough is dirty, or the log needs
     /// the space back that a checkpoint releases, or will soon.
     pub fn checkpoint_due(&self) -> Result<bool> {
-        let logged = self.log.stats().frame_bytes + self.stats.replayed_bytes.load(Relaxed);
-        let since = logged.saturating_sub(self.stats.checkpoint_at_bytes.load(Relaxed));
+        let since = self.log.unsaved_bytes();
         let is_short = since > 0 && self.log.is_full();
         let enough = self.log.room_for_segments().max(LOGGED_BYTES_MIN);
         if is_short || since >= enough.min(self.options.checkpoint_log_bytes) {

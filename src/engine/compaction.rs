@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::error::{Error, Result};
-use crate::snapshot::PartMeta;
 use crate::snapshot::merge::{Merge, merge};
 use crate::snapshot::part_reader::PartReader;
 use crate::snapshot::part_set::PartSet;
 use crate::snapshot::sweep::{Survey, Sweep};
+use crate::snapshot::{Manifest, PartMeta};
 
 use super::background::{Haste, Pacer};
 use super::core::Core;
@@ -49,10 +49,7 @@ impl Core {
             self.release_previous()?;
             swept = self.reclaim(haste)?;
         }
-        let (parts, installed) = {
-            let snapshots = self.lock_snapshots()?;
-            (snapshots.parts.clone(), snapshots.manifest().clone())
-        };
+        let (parts, installed) = self.installed()?;
         let runs = runs(&parts);
         let sizes: Vec<u64> = runs.iter().map(|(_, bytes)| *bytes).collect();
         let Some(range) = plan(&sizes, self.room_for_merge()) else {
@@ -74,6 +71,12 @@ impl Core {
         self.stats.compaction_running.store(0, Relaxed);
         add(if merged.is_ok() { &self.stats.compactions } else { &self.stats.compaction_failures });
         merged
+    }
+
+    /// The installed snapshot as it stands.
+    fn installed(&self) -> Result<(Arc<PartSet>, Manifest)> {
+        let snapshots = self.lock_snapshots()?;
+        Ok((snapshots.parts.clone(), snapshots.manifest().clone()))
     }
 
     /// What a merge may write, in bytes. It gives as much back in the end, so where writes are
@@ -114,10 +117,7 @@ impl Core {
     fn sweep(&self, id: u64, haste: Haste) -> Result<bool> {
         let mut pacer = Pacer::start(self, haste);
         let mut pace = || self.step(&mut pacer);
-        let (parts, installed) = {
-            let snapshots = self.lock_snapshots()?;
-            (snapshots.parts.clone(), snapshots.manifest().clone())
-        };
+        let (parts, installed) = self.installed()?;
         let parts = parts.parts();
         let Some(part) = parts.iter().find(|part| part.meta().id == id) else {
             return Ok(false);

@@ -79,7 +79,7 @@ pub fn recover(
     // the old bytes of a recycled file would be valid.
     let config = log_config(&options, &manifest, epoch, entropy.number()? ^ u64::from(epoch));
     let log = Log::create(storage.clone(), clock.clone(), config, &end)?;
-    log.set_unsaved(bytes);
+    log.note_replayed(bytes);
     log.keep_free(manifest.largest_part_bytes());
     release(&snapshots.store, &log, summary.used_previous_manifest)?;
     let shards = shards(partitions, &parts, &Arc::new(databases), entropy.number()?);
@@ -98,7 +98,7 @@ pub fn recover(
         compacting: Mutex::new(()),
         reads: ReadPool::inline(),
         aside_reads: AsideReads::default(),
-        stats: Counters::after_replay(bytes),
+        stats: Counters::default(),
         random: Mutex::new(Random::new(entropy.number()?)),
         due: Mutex::default(),
         closing: AtomicBool::new(false),

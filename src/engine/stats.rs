@@ -20,10 +20,6 @@ pub(super) struct Counters {
     pub checkpoint_failures: AtomicU64,
     pub last_failure: Mutex<String>,
     pub checkpoint_running: AtomicU64,
-    /// Payload bytes logged when the last checkpoint was installed.
-    pub checkpoint_at_bytes: AtomicU64,
-    /// Payload bytes that recovery has replayed and no checkpoint holds yet.
-    pub replayed_bytes: AtomicU64,
     pub last_checkpoint_ms: AtomicU64,
     pub last_checkpoint_took_us: AtomicU64,
     pub compactions: AtomicU64,
@@ -36,11 +32,6 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Counters of an engine that has replayed so many payload bytes.
-    pub fn after_replay(bytes: u64) -> Counters {
-        Counters { replayed_bytes: AtomicU64::new(bytes), ..Counters::default() }
-    }
-
     /// Counts a checkpoint that failed, and keeps why.
     pub fn count_failure(&self, error: &Error) {
         add(&self.checkpoint_failures);

@@ -255,7 +255,7 @@ fn a_full_disk_refuses_before_the_append_and_frees_still_pass() {
     assert_eq!(log.durable_lsn(), count + frees);
     assert_eq!(read(&storage.kill_clone(), count + frees).unwrap().0.len() as u64, count + frees);
     // A checkpoint gives the space back.
-    log.set_unsaved(0);
+    log.note_saved(log.unsaved_bytes());
     log.release_before(log.last_lsn()).unwrap();
     log.prepare_ahead().unwrap();
     assert!(matches!(log.reserve(900, SpaceClass::Normal), Reserve::Granted(_)));

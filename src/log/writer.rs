@@ -276,11 +276,14 @@ impl Log {
         self.poison.get().map(String::as_str)
     }
 
-    /// All but the last so many bytes of frames are in parts: a checkpoint needs no room for them.
-    pub fn set_unsaved(&self, bytes: u64) {
-        let frame_bytes = self.counters.frame_bytes.load(Ordering::Relaxed);
-        // Of what was replayed no frame was counted here.
-        self.saved.store(frame_bytes.wrapping_sub(bytes), Ordering::Relaxed);
+    /// So many of the [unsaved bytes](Log::unsaved_bytes) are in parts now.
+    pub fn note_saved(&self, bytes: u64) {
+        self.saved.fetch_add(bytes, Ordering::Release);
+    }
+
+    /// So many bytes of frames were replayed, which are in no part either.
+    pub fn note_replayed(&self, bytes: u64) {
+        self.saved.fetch_sub(bytes, Ordering::Release);
     }
 
     /// No new segment leaves less than so many bytes of the disk free beside what a checkpoint
@@ -299,10 +302,11 @@ impl Log {
         self.shelf.room_for_segments(self.unsaved_bytes())
     }
 
-    /// Bytes of frames that are in no part, as far as is known.
-    pub(super) fn unsaved_bytes(&self) -> u64 {
-        let frame_bytes = self.counters.frame_bytes.load(Ordering::Relaxed);
-        frame_bytes.wrapping_sub(self.saved.load(Ordering::Relaxed))
+    /// Bytes of frames that are in no part, as far as is known: a checkpoint needs room for them.
+    pub fn unsaved_bytes(&self) -> u64 {
+        // In this order: what is saved was counted before. Below zero while it was replayed only.
+        let saved = self.saved.load(Ordering::Acquire);
+        self.counters.frame_bytes.load(Ordering::Relaxed).wrapping_sub(saved)
     }
 
     /// Recycles or removes the segments that hold nothing from `lsn` on.

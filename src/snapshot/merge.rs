@@ -16,7 +16,7 @@ use super::RowKey;
 use super::part_cursor::PartCursor;
 use super::part_path;
 use super::part_reader::{Caching, PartReader};
-use super::part_set::{newest_counts, newest_of_first};
+use super::part_set::{live_counts, newest_of_first};
 use super::part_writer::PartWriter;
 use crate::error::Result;
 use crate::format::manifest::PartMeta;
@@ -247,8 +247,7 @@ impl Outputs<'_, '_> {
     }
 
     fn finish(mut self) -> Result<Vec<PartMeta>> {
-        let mut counts = newest_counts(self.plan.inputs);
-        counts.retain(|count| !(self.plan.is_dead)(count.keyspace));
+        let counts = live_counts(self.plan.inputs, self.plan.is_dead);
         if !counts.is_empty() {
             // Zero counts stay too: their LSN keeps replay from counting twice.
             match &mut self.writer {

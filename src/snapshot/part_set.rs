@@ -212,8 +212,19 @@ pub(super) fn newest_of_first(cursors: &[PartCursor<'_>]) -> Option<usize> {
     best
 }
 
+/// As [`PartSet::counts`], of the keyspaces that are not dead: what a part that takes the place of
+/// these has to carry on.
+pub(super) fn live_counts(
+    parts: &[Arc<PartReader>],
+    is_dead: &dyn Fn(KeyspaceId) -> bool,
+) -> Vec<SlotCount> {
+    let mut counts = newest_counts(parts);
+    counts.retain(|count| !is_dead(count.keyspace));
+    counts
+}
+
 /// For each slot the count with the highest LSN.
-pub(super) fn newest_counts(parts: &[Arc<PartReader>]) -> Vec<SlotCount> {
+fn newest_counts(parts: &[Arc<PartReader>]) -> Vec<SlotCount> {
     let mut newest: BTreeMap<(KeyspaceId, u16), SlotCount> = BTreeMap::new();
     for part in parts {
         part.counts(|count| {

@@ -10,7 +10,7 @@ use super::RowKey;
 use super::merge::{chunk_of, is_kept};
 use super::part_cursor::PartCursor;
 use super::part_reader::{Caching, PartReader};
-use super::part_set::newest_counts;
+use super::part_set::live_counts;
 use super::part_writer::PartWriter;
 use crate::error::Result;
 use crate::format::manifest::PartMeta;
@@ -82,9 +82,7 @@ impl Sweep<'_> {
         if !complete {
             return Ok(None);
         }
-        let mut counts = newest_counts(std::slice::from_ref(self.part));
-        counts.retain(|count| !(self.is_dead)(count.keyspace));
-        writer.set_counts(counts);
+        writer.set_counts(live_counts(std::slice::from_ref(self.part), self.is_dead));
         writer.finish(self.part.meta().run).map(Some)
     }
 

@@ -58,12 +58,17 @@ impl Rig {
     }
 
     pub fn begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Unit<'e> {
+        self.try_begin(keys, intent).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A unit, or why it may not run; what it waits for does not fail.
+    pub fn try_begin<'e>(&'e self, keys: &[Key<'_>], intent: Intent) -> Result<Unit<'e>> {
         loop {
             match self.engine.begin(keys, intent) {
-                Begin::Ready(unit) => return unit,
+                Begin::Ready(unit) => return Ok(unit),
                 Begin::Cold(cold) => fetch(&self.engine, cold).unwrap(),
                 Begin::Wait => self.engine.sync().unwrap(),
-                Begin::Refused(error) => panic!("{error}"),
+                Begin::Refused(error) => return Err(error),
             }
         }
     }

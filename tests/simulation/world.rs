@@ -126,7 +126,7 @@ impl World {
     fn make_room(&mut self) {
         self.storage.set_capacity_bytes(None);
         let value = vec![b'r'; 100];
-        self.unit(&[(0, b"room".to_vec())], 1000, |unit, keys| {
+        self.unit(&[(0, b"room".to_vec())], self.writes(1000), |unit, keys| {
             unit.put(&keys[0], NewString::Copied(&value), None);
             vec![put(0, b"room", &value, None)]
         })
@@ -191,29 +191,17 @@ impl World {
         self.random.chance(1, 4).then_some(soon)
     }
 
+    fn writes(&self, frame_bytes: u64) -> Intent {
+        Intent::write(self.engine().now_ms(), frame_bytes)
+    }
+
+    /// For a unit that looks at nothing of what it removes or replaces.
+    fn replaces(&self, frame_bytes: u64) -> Intent {
+        Intent { replaces: true, ..self.writes(frame_bytes) }
+    }
+
     /// Runs one unit and enters its changes into the history under the LSN of its frame.
     fn unit(
-        &mut self,
-        names: &[(u32, Vec<u8>)],
-        frame_bytes: u64,
-        body: impl Fn(&mut Unit<'_>, &[Key<'_>]) -> Vec<Change>,
-    ) -> Result<()> {
-        let intent = Intent::write(self.engine().now_ms(), frame_bytes);
-        self.run_unit(names, intent, body)
-    }
-
-    /// One unit that looks at nothing of what it removes or replaces.
-    fn replace(
-        &mut self,
-        names: &[(u32, Vec<u8>)],
-        frame_bytes: u64,
-        body: impl Fn(&mut Unit<'_>, &[Key<'_>]) -> Vec<Change>,
-    ) -> Result<()> {
-        let intent = Intent::write(self.engine().now_ms(), frame_bytes);
-        self.run_unit(names, Intent { replaces: true, ..intent }, body)
-    }
-
-    fn run_unit(
         &mut self,
         names: &[(u32, Vec<u8>)],
         intent: Intent,
@@ -241,7 +229,7 @@ impl World {
         let (value, deadline) = (self.random_bytes(), self.random_deadline());
         let bytes = value.len() as u64 + 200;
         let (delete, gives_up) = (self.random.chance(1, 4), self.random.chance(1, 8));
-        self.replace(&[(db, key.clone())], bytes, |unit, keys| {
+        self.unit(&[(db, key.clone())], self.replaces(bytes), |unit, keys| {
             if gives_up {
                 return Vec::new();
             }
@@ -263,7 +251,7 @@ impl World {
         let held = before.map_or(0, |held| held.0.len());
         let bound = before.map_or(0, |held| held.0.record_bytes()) + bytes.len() as u64 + 400;
         let offset = if held == 0 { at } else { at * held as u64 / 999 };
-        self.unit(&[(db, key.clone())], bound, |unit, keys| {
+        self.unit(&[(db, key.clone())], self.writes(bound), |unit, keys| {
             if unit.get(&keys[0]).is_none() {
                 return Vec::new();
             }
@@ -295,7 +283,8 @@ impl World {
     fn edit_key(&mut self, (db, key): Name, edited: Edited) -> Result<()> {
         let Edited { begins, edit, value } = edited;
         let shape = value.shape();
-        self.unit(&[(db, key.clone())], edit.len() as u64 + 400, |unit, keys| {
+        let intent = self.writes(edit.len() as u64 + 400);
+        self.unit(&[(db, key.clone())], intent, |unit, keys| {
             if value.len() == 0 {
                 unit.delete(&keys[0], DeleteReason::Command);
                 return vec![Change::Delete { db, key: key.clone() }];
@@ -325,7 +314,8 @@ impl World {
     }
 
     fn put_value(&mut self, (db, key): Name, value: Content, deadline: Option<u64>) -> Result<()> {
-        self.replace(&[(db, key.clone())], value.record_bytes() + 400, |unit, keys| {
+        let intent = self.replaces(value.record_bytes() + 400);
+        self.unit(&[(db, key.clone())], intent, |unit, keys| {
             let handle = value.handle(unit.member_hasher());
             unit.put_collection(&keys[0], handle, deadline);
             vec![Change::Put { db, key: key.clone(), value: value.clone(), deadline }]
@@ -336,7 +326,7 @@ impl World {
         let names: Vec<_> = (0..2 + self.random.below(5)).map(|_| self.random_key()).collect();
         let value = self.random_bytes();
         let bound = names.len() as u64 * (value.len() as u64 + 300);
-        self.replace(&names, bound, |unit, keys| {
+        self.unit(&names, self.replaces(bound), |unit, keys| {
             for key in keys {
                 unit.put(key, NewString::Copied(&value), None);
             }
